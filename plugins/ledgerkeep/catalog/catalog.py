@@ -1,0 +1,196 @@
+"""The catalog: the recovery points of one environment, read from and written to its bucket.
+
+There is no database behind it: the objects are the catalog, so it cannot disagree with what is
+stored, and it is there when everything else is gone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel, WalStretch
+from ledgerkeep.errors import CatalogError, RecoveryPointMissing
+from ledgerkeep.model import Record, utc_now
+from ledgerkeep.policy.model import Policy
+from ledgerkeep.storage.port import ObjectStore, Retention
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class CatalogSnapshot:
+    """Everything a plan needs to know about one cluster, as plain data."""
+
+    environment: str
+    system_identifier: str
+    backups: list[BaseBackup] = field(default_factory=list)
+    stretches: list[WalStretch] = field(default_factory=list)
+    fingerprints: list[Fingerprint] = field(default_factory=list)
+    proofs: dict[str, list[Proof]] = field(default_factory=dict)
+
+    def level(self, recovery_point_id: str) -> ProofLevel:
+        """The highest level shown for a recovery point."""
+        shown = (
+            ProofLevel[proof.level.upper()] for proof in self.proofs.get(recovery_point_id, [])
+        )
+        return max(shown, default=ProofLevel.RECORDED)
+
+
+class Catalog:
+    """The recovery points of one environment."""
+
+    def __init__(self, store: ObjectStore, policy: Policy) -> None:
+        self.store = store
+        self.policy = policy
+        self.environment = policy.environment
+
+    # -- reading
+
+    def system_identifiers(self) -> list[str]:
+        """The clusters that have anything stored here."""
+        return list(self.store.list_directories(keys.databases(self.environment)))
+
+    def backups(self, system_identifier: str) -> list[BaseBackup]:
+        """All base backups that exist (their record is there), oldest first."""
+        prefix = keys.backups(self.environment, system_identifier)
+        found = []
+        for backup_id in self.store.list_directories(prefix):
+            key = f"{prefix}{backup_id}/{keys.RECOVERY_POINT}"
+            if self.store.head(key) is not None:
+                found.append(self._read(key, BaseBackup))
+        return sorted(found, key=lambda backup: backup.stopped_at)
+
+    def unfinished_backups(self, system_identifier: str) -> list[str]:
+        """Ids of backup directories without a record: interrupted, or still running."""
+        prefix = keys.backups(self.environment, system_identifier)
+        return [
+            backup_id
+            for backup_id in self.store.list_directories(prefix)
+            if self.store.head(f"{prefix}{backup_id}/{keys.RECOVERY_POINT}") is None
+        ]
+
+    def stretches(self, system_identifier: str) -> list[WalStretch]:
+        """All WAL stretches, in the order of their WAL."""
+        found = self._read_all(keys.stretches(self.environment, system_identifier), WalStretch)
+        return sorted(found, key=lambda stretch: (stretch.timeline, stretch.start_lsn))
+
+    def fingerprints(self, system_identifier: str) -> list[Fingerprint]:
+        """All fingerprints, oldest first."""
+        found = self._read_all(keys.fingerprints(self.environment, system_identifier), Fingerprint)
+        return sorted(found, key=lambda fingerprint: fingerprint.created_at)
+
+    def proofs(self, system_identifier: str) -> dict[str, list[Proof]]:
+        """Recovery point id → its proofs, oldest first."""
+        found: dict[str, list[Proof]] = {}
+        for proof in self._read_all(keys.proofs(self.environment, system_identifier), Proof):
+            found.setdefault(proof.recovery_point_id, []).append(proof)
+        for proofs in found.values():
+            proofs.sort(key=lambda proof: proof.shown_at)
+        return found
+
+    def snapshot(self, system_identifier: str) -> CatalogSnapshot:
+        """Everything a plan needs about one cluster."""
+        return CatalogSnapshot(
+            environment=self.environment,
+            system_identifier=system_identifier,
+            backups=self.backups(system_identifier),
+            stretches=self.stretches(system_identifier),
+            fingerprints=self.fingerprints(system_identifier),
+            proofs=self.proofs(system_identifier),
+        )
+
+    def find_backup(self, backup_id: str) -> BaseBackup:
+        """The base backup with that id, whichever cluster it is of.
+
+        :raises RecoveryPointMissing:
+        """
+        for system_identifier in self.system_identifiers():
+            key = keys.backup(self.environment, system_identifier, backup_id) + keys.RECOVERY_POINT
+            if self.store.head(key) is not None:
+                return self._read(key, BaseBackup)
+        raise RecoveryPointMissing(
+            f"no recovery point {backup_id} in {self.store.location}/{self.environment}",
+            hint=f"list what exists: ledgerkeep list --environment {self.environment}",
+        )
+
+    def wal_names(
+        self, system_identifier: str, timeline: int, first: str = "", last: str = ""
+    ) -> Iterator[str]:
+        """File names stored for a timeline from segment `first` up to `last`, in order."""
+        prefix = keys.wal(self.environment, system_identifier, timeline)
+        # '/' sorts before every name's next character, so `first` itself is still listed.
+        start_after = f"{prefix}{first}" if first else ""
+        for listed in self.store.list(prefix, start_after=start_after):
+            name = listed.key.removeprefix(prefix).removesuffix(".zst")
+            if last and name[:24] > last:
+                return
+            yield name
+
+    # -- writing
+
+    def commit_backup(self, backup: BaseBackup) -> None:
+        """Write the record of a base backup: from now on it exists."""
+        prefix = keys.backup(backup.environment, backup.system_identifier, backup.id)
+        self._write(prefix + keys.RECOVERY_POINT, backup, self._lock("backups"))
+
+    def commit_stretch(self, stretch: WalStretch) -> None:
+        """Write the record of a WAL stretch."""
+        key = keys.stretch(
+            stretch.environment, stretch.system_identifier, stretch.timeline, stretch.id
+        )
+        self._write(key, stretch, self._lock("wal"))
+
+    def commit_fingerprint(self, fingerprint: Fingerprint) -> None:
+        """Write a fingerprint."""
+        key = keys.fingerprint(
+            fingerprint.environment, fingerprint.system_identifier, fingerprint.id
+        )
+        self._write(key, fingerprint, self._lock("backups"))
+
+    def commit_proof(self, system_identifier: str, proof: Proof) -> None:
+        """Write what was shown about a recovery point."""
+        name = f"{proof.shown_at:%Y%m%dT%H%M%S%fZ}-{proof.level}"
+        key = keys.proof(self.environment, system_identifier, proof.recovery_point_id, name)
+        self._write(key, proof, self._lock("backups"))
+
+    def retention(self, kind: str) -> Retention | None:
+        """The Object Lock retention the policy asks for, from now: backups, wal or evidence."""
+        return self._lock(kind)
+
+    # -- inside
+
+    def _lock(self, kind: str) -> Retention | None:
+        lock = self.policy.storage.object_lock
+        if lock is None:
+            return None
+        lengths: dict[str, timedelta] = {
+            "backups": lock.backups,
+            "wal": lock.wal,
+            "evidence": lock.evidence,
+        }
+        return Retention(mode=lock.mode, until=utc_now() + lengths[kind])
+
+    def _write(self, key: str, record: Record, retention: Retention | None) -> None:
+        self.store.put(key, record.to_json(), retention=retention, content_type="application/json")
+
+    def _read(self, key: str, kind: type[R]) -> R:
+        try:
+            return kind.from_json(self.store.get(key))
+        except ValidationError as problem:
+            raise CatalogError(
+                f"{self.store.location}/{key} is not a {kind.__name__} record: "
+                f"{problem.error_count()} fields do not fit",
+                hint="was it written by a newer Ledgerkeep? upgrade this worker; "
+                "otherwise restore the object's earlier version",
+            ) from problem
+
+    def _read_all(self, prefix: str, kind: type[R]) -> list[R]:
+        return [
+            self._read(listed.key, kind)
+            for listed in self.store.list(prefix)
+            if listed.key.endswith(".json")
+        ]

@@ -1,0 +1,90 @@
+"""Where things lie in the bucket: every key is made here.
+
+    {environment}/database/{system_identifier}/backups/{backup_id}/…        recovery-point.json last
+    {environment}/database/{system_identifier}/wal/{timeline}/{segment}.zst   segments, .history, .partial
+    {environment}/database/{system_identifier}/stretches/{timeline}/{stretch_id}.json
+    {environment}/database/{system_identifier}/fingerprints/{fingerprint_id}.json
+    {environment}/database/{system_identifier}/proofs/{recovery_point_id}/{level}-{time}.json
+    {environment}/evidence/…    {environment}/reports/…
+
+WAL stretches and fingerprints are one object each, so the object itself is their
+`recovery-point.json`; they lie apart from the segments so that listing them stays cheap.
+"""
+
+RECOVERY_POINT = "recovery-point.json"
+
+
+def databases(environment: str) -> str:
+    """Prefix below which each protected cluster has its directory."""
+    return f"{environment}/database/"
+
+
+def database(environment: str, system_identifier: str) -> str:
+    """Prefix of one protected cluster."""
+    return f"{databases(environment)}{system_identifier}/"
+
+
+def backups(environment: str, system_identifier: str) -> str:
+    """Prefix of the base backups."""
+    return f"{database(environment, system_identifier)}backups/"
+
+
+def backup(environment: str, system_identifier: str, backup_id: str) -> str:
+    """Prefix of one base backup."""
+    return f"{backups(environment, system_identifier)}{backup_id}/"
+
+
+def wal(environment: str, system_identifier: str, timeline: int) -> str:
+    """Prefix of one timeline's WAL."""
+    return f"{database(environment, system_identifier)}wal/{timeline:08X}/"
+
+
+def wal_segment(environment: str, system_identifier: str, name: str) -> str:
+    """Key of a segment or a `.partial`, by its file name (the timeline leads it)."""
+    return f"{wal(environment, system_identifier, int(name[:8], 16))}{name}.zst"
+
+
+def wal_history(environment: str, system_identifier: str, timeline: int) -> str:
+    """Key of a timeline history file (stored as it is: it is tiny)."""
+    return f"{wal(environment, system_identifier, timeline)}{timeline:08X}.history"
+
+
+def stretches(environment: str, system_identifier: str) -> str:
+    """Prefix of the WAL stretches."""
+    return f"{database(environment, system_identifier)}stretches/"
+
+
+def stretch(environment: str, system_identifier: str, timeline: int, stretch_id: str) -> str:
+    """Key of one WAL stretch."""
+    return f"{stretches(environment, system_identifier)}{timeline:08X}/{stretch_id}.json"
+
+
+def fingerprints(environment: str, system_identifier: str) -> str:
+    """Prefix of the fingerprints."""
+    return f"{database(environment, system_identifier)}fingerprints/"
+
+
+def fingerprint(environment: str, system_identifier: str, fingerprint_id: str) -> str:
+    """Key of one fingerprint."""
+    return f"{fingerprints(environment, system_identifier)}{fingerprint_id}.json"
+
+
+def proofs(environment: str, system_identifier: str, recovery_point_id: str = "") -> str:
+    """Prefix of the proofs, of all or of one recovery point."""
+    base = f"{database(environment, system_identifier)}proofs/"
+    return f"{base}{recovery_point_id}/" if recovery_point_id else base
+
+
+def proof(environment: str, system_identifier: str, recovery_point_id: str, name: str) -> str:
+    """Key of one proof."""
+    return f"{proofs(environment, system_identifier, recovery_point_id)}{name}.json"
+
+
+def evidence(environment: str) -> str:
+    """Prefix of the evidence."""
+    return f"{environment}/evidence/"
+
+
+def reports(environment: str) -> str:
+    """Prefix of the reports."""
+    return f"{environment}/reports/"

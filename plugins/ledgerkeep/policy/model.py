@@ -1,0 +1,208 @@
+"""The policy of one environment, as a model: the only place for numbers.
+
+Schedules are cron expressions in UTC. Durations are written the way people write them
+(`15m`, `6h`, `30d`, `12w`, `7y`). A field exists here only when some code honours it.
+"""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_DURATION = re.compile(r"^(\d+)([smhdwy])$")
+_CRON_FIELD = r"[0-9*,/\-A-Za-z]+"
+
+
+def parse_duration(text: object) -> timedelta:
+    """`90s`, `15m`, `6h`, `30d`, `12w`, `7y` (a year is 365 days) as a timedelta.
+
+    :raises ValueError: for anything else.
+    """
+    if isinstance(text, timedelta):
+        return text
+    found = _DURATION.match(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("a duration is a whole number and a unit: 90s, 15m, 6h, 30d, 12w or 7y")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def format_duration(length: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back as the same length."""
+    seconds = int(length.total_seconds())
+    for unit in ("y", "w", "d", "h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    PlainSerializer(format_duration, return_type=str),
+]
+Cron = Annotated[str, Field(pattern=rf"^({_CRON_FIELD} ){{4}}{_CRON_FIELD}$")]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class PolicyModel(BaseModel):
+    """A frozen section of a policy; an unknown field is an error, not a silent wish."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title=None)
+
+
+class Encryption(PolicyModel):
+    """Server-side encryption of everything Ledgerkeep stores."""
+
+    mode: Literal["aws:kms", "AES256", "none"] = "aws:kms"
+    key_id: str | None = Field(default=None, description="KMS key id, ARN or alias, for aws:kms.")
+
+
+class ObjectLock(PolicyModel):
+    """How long a stored object can be deleted by nobody."""
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
+    backups: Duration = Field(description="Lock on backups and fingerprints.")
+    wal: Duration = Field(description="Lock on WAL segments.")
+    evidence: Duration = Field(description="Lock on evidence records and reports.")
+
+
+class Storage(PolicyModel):
+    """Where copies go and how they get there."""
+
+    connection_id: Name
+    bucket: Name
+    region: Name
+    encryption: Encryption = Encryption()
+    object_lock: ObjectLock | None = None
+    compression_level: Annotated[int, Field(ge=1, le=19)] = 1
+    part_size_mib: Annotated[int, Field(ge=5, le=512)] = 16
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    path_style: bool = False
+    request_checksums: Literal["when_required", "when_supported"] = "when_required"
+
+
+class FullBackup(PolicyModel):
+    """The scheduled full base backup."""
+
+    schedule: Cron | None = Field(description="Cron in UTC, or null: on demand only.")
+    checkpoint: Literal["fast", "spread"] = "fast"
+    max_rate_mib_per_second: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class WalShipping(PolicyModel):
+    """Transaction log backups over a physical replication slot."""
+
+    schedule: Cron | None
+    slot: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$")]
+
+
+class FingerprintPolicy(PolicyModel):
+    """How the content of the source is recorded so that a restore can be proven against it."""
+
+    schedule: Cron | None = None
+    parallelism: Annotated[int, Field(ge=1, le=32)] = 2
+    sampled_tables: dict[Name, Percent] = Field(
+        default={},
+        description="schema.table → percent of its pages hashed; every other table is hashed whole.",
+    )
+
+
+class DatabaseRetention(PolicyModel):
+    """How long recovery points are kept (shown in the report; applied by retention)."""
+
+    daily: Duration
+    weekly: Duration | None = None
+    monthly: Duration | None = None
+    yearly: Duration | None = None
+    wal: Duration | None = None
+
+
+class Validation(PolicyModel):
+    """What a restored copy must satisfy beyond being identical."""
+
+    suites: list[Name] = Field(default=[], description="Folders below include/expectations.")
+    amcheck: bool = True
+
+
+class Database(PolicyModel):
+    """The PostgreSQL cluster under protection."""
+
+    connection_id: Name
+    cluster: Name
+    databases: Annotated[list[Name], Field(min_length=1)]
+    full_backup: FullBackup | None = None
+    wal_shipping: WalShipping | None = None
+    fingerprint: FingerprintPolicy = FingerprintPolicy()
+    retention: DatabaseRetention
+    validation: Validation = Validation()
+
+
+class Objective(PolicyModel):
+    """How fast it must come back, and how much may be lost."""
+
+    rto: Duration
+    rpo: Duration | None = Field(description="null: depends on when the incident is detected.")
+
+
+class Objectives(PolicyModel):
+    """Recovery objectives per scenario."""
+
+    availability_zone_failure: Objective
+    database_failure: Objective
+    region_failure: Objective
+    accidental_deletion: Objective
+    security_incident: Objective
+
+
+class AlertThresholds(PolicyModel):
+    """When a deviation is worth somebody's attention."""
+
+    backup_delay: Duration
+    replication_lag: Duration
+    size_deviation_percent: Percent
+
+
+class RestoreTest(PolicyModel):
+    """One scheduled restore test."""
+
+    schedule: Cron | None
+
+
+class RestoreTests(PolicyModel):
+    """The restore tests this environment runs; a missing one has no DAG."""
+
+    point_in_time_recovery: RestoreTest | None = None
+    janitor: RestoreTest | None = None
+    keep_copies: Duration = Field(
+        default=timedelta(hours=24), description="The janitor removes older restored copies."
+    )
+
+
+class Report(PolicyModel):
+    """One scheduled report."""
+
+    schedule: Cron | None
+
+
+class Reports(PolicyModel):
+    """The reports this environment makes; a missing one has no DAG."""
+
+    airflow_connection_id: Name = "ledgerkeep_airflow_api"
+    compliance: Report | None = None
+
+
+class Policy(PolicyModel):
+    """Everything Ledgerkeep is told about one environment."""
+
+    environment: Literal["development", "staging", "production"]
+    criticality: Literal["low", "medium", "high", "critical"]
+    owner: Name
+    storage: Storage
+    database: Database
+    objectives: Objectives
+    alerts: AlertThresholds
+    restore_tests: RestoreTests = RestoreTests()
+    reports: Reports = Reports()

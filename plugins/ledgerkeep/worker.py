@@ -1,0 +1,54 @@
+"""What belongs to the worker and not to the policy: where programs, rooms and policies lie.
+
+A policy says what must be true of the protected system wherever it is operated from. Where this
+machine keeps its PostgreSQL programs, or has room for a restored copy, is the machine's own
+affair: environment variables `LEDGERKEEP_…`, declared here and nowhere else.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class WorkerSettings(BaseSettings):
+    """Settings of this worker, each from the environment variable `LEDGERKEEP_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGERKEEP_", frozen=True)
+
+    policies: Path = Field(
+        default=_REPOSITORY / "include" / "policies",
+        description="Directory of the policy files.",
+    )
+    expectations: Path = Field(
+        default=_REPOSITORY / "include" / "expectations",
+        description="Directory of the Great Expectations suites.",
+    )
+    report_templates: Path = Field(
+        default=_REPOSITORY / "include" / "reports",
+        description="Directory of the report templates.",
+    )
+    postgres_programs: Path | None = Field(
+        default=None,
+        description="Directory with postgres, pg_ctl, pg_amcheck …; searched for when not set.",
+    )
+    rooms: Path = Field(
+        default=Path("/var/tmp/ledgerkeep/rooms"),  # noqa: S108 - a default an operator changes
+        description="Directory below which restored copies are placed, one directory each.",
+    )
+    server_account: str | None = Field(
+        default=None,
+        description="Account for PostgreSQL servers when the worker runs as root.",
+    )
+    store_encryption: Literal["policy", "AES256", "none"] = Field(
+        default="policy",
+        description="Server-side encryption where the store lacks KMS (S3-compatible stores).",
+    )
+
+
+def worker_settings() -> WorkerSettings:
+    """Read the settings from the environment, afresh at each call."""
+    return WorkerSettings()
