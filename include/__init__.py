@@ -1,0 +1,1 @@
+"""What Ledgerkeep is told and given: policies, expectations, templates, the sandbox."""

@@ -1,4 +1,4 @@
-"""Where the sandbox's PostgreSQL servers live: programs, data and sockets that their account reaches.
+"""Where the sandbox's PostgreSQL servers live: programs, data, sockets.
 
 `postgres` does not run as root. When the caller is root, the servers' account may be unable to
 enter the clone (a folder only root can enter) or the virtual environment; then the programs are

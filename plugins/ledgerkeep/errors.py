@@ -72,7 +72,7 @@ class PolicyError(LedgerkeepError):
 
 
 class WorkerError(LedgerkeepError):
-    """This worker lacks something it needs: a program, an account, a directory."""
+    """The worker lacks something it needs: a program, an account, a directory."""
 
 
 class StorageError(LedgerkeepError):

@@ -32,7 +32,7 @@ class Record(BaseModel):
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return text.encode()
 
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """Hex SHA-256 of the canonical bytes."""
         return hashlib.sha256(self.to_json()).hexdigest()
 

@@ -1,0 +1,1 @@
+"""Recovery points, what was shown about them, and where they lie in the bucket."""

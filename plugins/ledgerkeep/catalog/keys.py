@@ -1,11 +1,13 @@
 """Where things lie in the bucket: every key is made here.
 
-    {environment}/database/{system_identifier}/backups/{backup_id}/…        recovery-point.json last
-    {environment}/database/{system_identifier}/wal/{timeline}/{segment}.zst   segments, .history, .partial
-    {environment}/database/{system_identifier}/stretches/{timeline}/{stretch_id}.json
-    {environment}/database/{system_identifier}/fingerprints/{fingerprint_id}.json
-    {environment}/database/{system_identifier}/proofs/{recovery_point_id}/{level}-{time}.json
-    {environment}/evidence/…    {environment}/reports/…
+    {environment}/database/{system_identifier}/
+        backups/{backup_id}/…                archives, backup_manifest, recovery-point.json last
+        wal/{timeline}/{segment}.zst         segments, .partial; {timeline}.history
+        stretches/{timeline}/{stretch_id}.json
+        fingerprints/{fingerprint_id}.json
+        proofs/{recovery_point_id}/{time}-{level}.json
+    {environment}/evidence/…
+    {environment}/reports/…
 
 WAL stretches and fingerprints are one object each, so the object itself is their
 `recovery-point.json`; they lie apart from the segments so that listing them stays cheap.

@@ -1,0 +1,1 @@
+"""What ran and what it showed, in records that cannot be changed quietly, and reports."""

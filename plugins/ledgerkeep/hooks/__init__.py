@@ -1,0 +1,1 @@
+"""Airflow connections turned into the core's addresses and stores."""

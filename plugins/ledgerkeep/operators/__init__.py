@@ -1,0 +1,1 @@
+"""Airflow operators: thin adapters around the core, without business rules."""

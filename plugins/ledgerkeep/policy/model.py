@@ -106,7 +106,7 @@ class FingerprintPolicy(PolicyModel):
     parallelism: Annotated[int, Field(ge=1, le=32)] = 2
     sampled_tables: dict[Name, Percent] = Field(
         default={},
-        description="schema.table → percent of its pages hashed; every other table is hashed whole.",
+        description="schema.table → percent of its pages hashed; all others are hashed whole.",
     )
 
 

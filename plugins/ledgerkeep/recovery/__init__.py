@@ -1,0 +1,1 @@
+"""From a target to a copy that is shown to be identical: plan, restore, proof."""

@@ -1,0 +1,1 @@
+"""The object store: streams in and out, hashed in the same pass, never overwritten."""

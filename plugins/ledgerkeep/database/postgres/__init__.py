@@ -1,0 +1,1 @@
+"""PostgreSQL over its own protocols: base backup, WAL, fingerprint, servers of ours."""

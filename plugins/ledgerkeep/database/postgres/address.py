@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn
 
 from ledgerkeep.errors import DatabaseAccessDenied, DatabaseError, DatabaseUnavailable
 
@@ -78,7 +79,7 @@ def connect(address: ServerAddress, *, autocommit: bool = True) -> psycopg.Conne
         raise connection_error(address, str(problem)) from problem
 
 
-def connect_replication(address: ServerAddress, *, logical: bool = False) -> pq.PGconn:
+def connect_replication(address: ServerAddress, *, logical: bool = False) -> PGconn:
     """A connection that speaks the replication protocol
     (PostgreSQL: "Streaming Replication Protocol").
 

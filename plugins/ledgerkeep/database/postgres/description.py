@@ -1,10 +1,12 @@
 """Who a server is, and where its WAL stands: asked once at the start of each operation."""
 
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
 from ledgerkeep.catalog.lsn import Lsn
+from ledgerkeep.errors import DatabaseError
 from ledgerkeep.model import Record, UtcDatetime
 
 _STANDBY_SETTINGS = (
@@ -20,7 +22,8 @@ SELECT (pg_control_system()).system_identifier::text,
        (pg_control_checkpoint()).timeline_id,
        current_setting('server_version_num')::int,
        pg_is_in_recovery(),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       CASE WHEN pg_is_in_recovery()
+            THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
        current_setting('wal_level'),
        pg_size_bytes(current_setting('wal_segment_size')),
        current_setting('data_checksums') = 'on',
@@ -59,13 +62,11 @@ def describe(connection: psycopg.Connection) -> ServerDescription:
     The timeline of a running primary is that of its WAL insert position: right after a promotion
     the last checkpoint may still be on the old one, so the segment name decides.
     """
-    row = connection.execute(_QUERY.encode()).fetchone()
-    assert row is not None
+    row = one_row(connection, _QUERY)
     timeline = row[1]
     if not row[3]:
-        name = connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone()
-        assert name is not None
-        timeline = int(name[0][:8], 16)
+        name = one_row(connection, "SELECT pg_walfile_name(pg_current_wal_lsn())")[0]
+        timeline = int(name[:8], 16)
     settings = connection.execute(
         "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_STANDBY_SETTINGS)]
     ).fetchall()
@@ -86,7 +87,16 @@ def describe(connection: psycopg.Connection) -> ServerDescription:
 
 def server_clock(connection: psycopg.Connection) -> datetime:
     """The server's clock, in UTC."""
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None
-    moment: datetime = row[0]
+    moment: datetime = one_row(connection, "SELECT clock_timestamp()")[0]
     return moment
+
+
+def one_row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    """The one row that a query of ours always returns.
+
+    :raises DatabaseError: it returned none.
+    """
+    row = connection.execute(query.encode()).fetchone()
+    if row is None:
+        raise DatabaseError(f"the server returned no row for: {' '.join(query.split())}")
+    return row
