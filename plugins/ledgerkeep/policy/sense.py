@@ -1,0 +1,143 @@
+"""What each field allows may still contradict another field: these are the contradictions.
+
+A pure function from a policy to (field, found, allowed); the loader adds file and line.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
+
+from ledgerkeep.policy.document import FieldPath
+from ledgerkeep.policy.model import Database, Policy, Storage, format_duration
+from ledgerkeep.policy.schedule import cron_fault, longest_interval
+
+Contradiction = tuple[FieldPath, str, str]
+
+
+def contradictions(policy: Policy) -> list[Contradiction]:
+    """Everything in the policy that cannot all be meant."""
+    unreadable = list(_schedules(policy))
+    if unreadable:
+        return unreadable  # what follows compares intervals, which needs readable schedules
+    return [
+        *_encryption(policy.storage),
+        *_object_lock(policy.storage, policy.database),
+        *_retention(policy.database),
+        *_wal(policy),
+        *_sampled_tables(policy.database),
+    ]
+
+
+def _schedules(policy: Policy) -> Iterator[Contradiction]:
+    database, tests, reports = policy.database, policy.restore_tests, policy.reports
+    sections = {
+        ("database", "full_backup"): database.full_backup,
+        ("database", "wal_shipping"): database.wal_shipping,
+        ("database", "fingerprint"): database.fingerprint,
+        ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
+        ("restore_tests", "janitor"): tests.janitor,
+        ("reports", "compliance"): reports.compliance,
+    }
+    for path, section in sections.items():
+        schedule = section.schedule if section else None
+        fault = cron_fault(schedule) if schedule else ""
+        if fault:
+            allowed = "minute hour day-of-month month day-of-week, in UTC, such as 0 1 * * *"
+            yield (*path, "schedule"), fault, allowed
+
+
+def _encryption(storage: Storage) -> Iterator[Contradiction]:
+    encryption = storage.encryption
+    path = ("storage", "encryption", "key_id")
+    if encryption.mode == "aws:kms" and not encryption.key_id:
+        yield path, "no key for mode aws:kms", "a KMS key id, ARN or alias, or another mode"
+    if encryption.mode != "aws:kms" and encryption.key_id:
+        yield path, f"a key with mode {encryption.mode}", "no key_id, or mode aws:kms"
+
+
+def _object_lock(storage: Storage, database: Database) -> Iterator[Contradiction]:
+    lock = storage.object_lock
+    if lock is None:
+        return
+    kept = database.retention
+    for name, locked, retained, kept_by in (
+        ("backups", lock.backups, kept.daily, "database.retention.daily"),
+        ("wal", lock.wal, kept.wal, "database.retention.wal"),
+    ):
+        if retained is not None and locked > retained:
+            yield (
+                ("storage", "object_lock", name),
+                f"{format_duration(locked)}, a lock longer than the retention it would block",
+                f"at most {format_duration(retained)}, as {kept_by}",
+            )
+
+
+def _retention(database: Database) -> Iterator[Contradiction]:
+    retention, path = database.retention, ("database", "retention")
+    named = [
+        (name, length)
+        for name in ("daily", "weekly", "monthly", "yearly")
+        if (length := getattr(retention, name)) is not None
+    ]
+    for (shorter, short), (longer, long) in pairwise(named):
+        if long <= short:
+            yield (
+                (*path, longer),
+                format_duration(long),
+                f"more than {format_duration(short)}, as {shorter} backups are kept",
+            )
+    between = _interval(database.full_backup.schedule if database.full_backup else None)
+    if between is None:
+        return
+    for name, length in (("daily", retention.daily), ("wal", retention.wal)):
+        if length is not None and length < between:
+            yield (
+                (*path, name),
+                f"{format_duration(length)}, less than passes between two full backups",
+                f"at least {format_duration(between)}",
+            )
+
+
+def _wal(policy: Policy) -> Iterator[Contradiction]:
+    database, shipping = policy.database, policy.database.wal_shipping
+    kept = ("database", "retention", "wal")
+    if shipping is None:
+        if database.retention.wal is not None:
+            yield kept, "a retention while WAL shipping is off", "null, or wal_shipping"
+        if policy.restore_tests.point_in_time_recovery is not None:
+            yield (
+                ("restore_tests", "point_in_time_recovery"),
+                "a test that needs WAL while WAL shipping is off",
+                "null, or wal_shipping",
+            )
+        return
+    if database.retention.wal is None:
+        yield kept, "no retention while WAL is shipped", "a duration such as 7d"
+    if database.full_backup is None:
+        yield (
+            ("database", "full_backup"),
+            "no full backup while WAL is shipped",
+            "a full backup: WAL alone restores nothing",
+        )
+    between, rpo = _interval(shipping.schedule), policy.objectives.database_failure.rpo
+    if between is not None and rpo is not None and between > rpo:
+        yield (
+            ("database", "wal_shipping", "schedule"),
+            f"{shipping.schedule}, up to {format_duration(between)} between two runs",
+            f"at most {format_duration(rpo)}, as objectives.database_failure.rpo",
+        )
+
+
+def _sampled_tables(database: Database) -> Iterator[Contradiction]:
+    for name in database.fingerprint.sampled_tables:
+        schema, dot, table = name.partition(".")
+        if not (schema and dot and table):
+            yield (
+                ("database", "fingerprint", "sampled_tables", name),
+                f"'{name}'",
+                "schema.table, such as public.payments",
+            )
+
+
+def _interval(schedule: str | None) -> timedelta | None:
+    return longest_interval(schedule) if schedule else None
