@@ -1,0 +1,33 @@
+"""# Transaction log backup
+
+Switches the WAL segment and ships everything up to that point over a replication slot, checks
+that there is no gap, and records up to when the database can now be recovered. The slot moves
+only when the object store has acknowledged: a worker that dies loses nothing.
+"""
+
+from airflow.sdk import DAG
+from ledgerkeep.operators.dags import dag_arguments, recovery_points
+from ledgerkeep.operators.verdict import VerdictOperator
+from ledgerkeep.operators.wal import ShipWalOperator
+from ledgerkeep.policy.load import load_policies
+
+for policy in load_policies():
+    shipping = policy.database.wal_shipping
+    if shipping is None:
+        continue
+    with DAG(
+        **dag_arguments(
+            policy,
+            "database_wal_shipping",
+            kind="backup",
+            schedule=shipping.schedule,
+            doc=__doc__,
+        )
+    ):
+        ship = ShipWalOperator(
+            task_id="ship",
+            environment=policy.environment,
+            outlets=[recovery_points(policy)],
+        )
+        verdict = VerdictOperator(task_id="verdict", environment=policy.environment, kind="backup")
+        ship >> verdict

@@ -1,0 +1,58 @@
+"""What every DAG of ours has in common, so that a DAG file holds only its procedure.
+
+`dag_arguments` gives the id (`{environment}_{component}_{action}`), schedule, tags, owner and the
+defaults of its tasks. Nothing here reads anything but the policy it is given.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, CronTriggerTimetable
+
+if TYPE_CHECKING:
+    from ledgerkeep.policy.model import Policy
+
+
+def dag_arguments(
+    policy: Policy, name: str, *, kind: str, schedule: str | None, doc: str | None
+) -> dict[str, Any]:
+    """Arguments of `airflow.sdk.DAG` for one environment's DAG.
+
+    There is no `dagrun_timeout`: it would skip teardowns and leave restored copies behind. There
+    is no start date and no first run "immediately": a DAG that is switched on waits for its time.
+
+    :param name: component and action, such as `database_full_backup`
+    :param kind: backup, check, recovery, restore-test or report
+    :param schedule: cron in UTC; None: on demand only
+    """
+    component = "database" if "database" in name or "point_in_time" in name else kind
+    return {
+        "dag_id": f"{policy.environment}_{name}",
+        "schedule": _timetable(schedule),
+        "catchup": False,
+        "max_active_runs": 1,
+        "doc_md": doc,
+        "tags": sorted({policy.environment, component, kind, f"criticality:{policy.criticality}"}),
+        "default_args": {
+            "owner": policy.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+        },
+    }
+
+
+def recovery_points(policy: Policy) -> Asset:
+    """The asset that stands for the database's recovery points; updated by each new one."""
+    return Asset(
+        name=f"{policy.environment}_database_recovery_points",
+        uri=f"s3://{policy.storage.bucket}/{policy.environment}/database",
+        group="ledgerkeep",
+    )
+
+
+def _timetable(schedule: str | None) -> CronTriggerTimetable | None:
+    if schedule is None:
+        return None
+    return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(0))

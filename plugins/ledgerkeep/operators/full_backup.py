@@ -1,0 +1,70 @@
+"""Operators of the full backup: stream it, then read it back and let it exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ledgerkeep.operators.base import LedgerkeepOperator, run_name
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class BaseBackupOperator(LedgerkeepOperator):
+    """Stream a full base backup of the protected cluster into the object store.
+
+    Returns the backup's id. Nothing counts yet: `RecordBackupOperator` reads it back first.
+    """
+
+    def execute(self, context: Context) -> str:
+        """Take the backup."""
+        from ledgerkeep.database.postgres.full_backup import take_full_backup
+
+        with self.ending_well():
+            backup_id = take_full_backup(
+                self.address, self.catalog, run=run_name(context), progress=self.progress()
+            )
+        self.log.info("streamed %s; it counts once it has been read back", backup_id)
+        return backup_id
+
+
+class RecordBackupOperator(LedgerkeepOperator):
+    """Read a streamed backup back, every file of it, and write its recovery point.
+
+    :param backup_id: what `BaseBackupOperator` returned (templated)
+    """
+
+    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "backup_id")
+
+    def __init__(self, *, backup_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.backup_id = backup_id
+
+    def execute(self, context: Context) -> str:
+        """Read back and record."""
+        from ledgerkeep.database.postgres.full_backup import record_full_backup
+
+        with self.ending_well():
+            backup = record_full_backup(
+                self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
+            )
+        self.contribute(
+            context,
+            recovery_point_ids=[backup.id],
+            measurements={
+                "raw_bytes": backup.raw_bytes,
+                "stored_bytes": backup.stored_bytes,
+                "files": backup.file_count,
+                "seconds": (backup.stopped_at - backup.started_at).total_seconds(),
+            },
+        )
+        self._announce(context, backup.id, backup.stored_bytes)
+        return backup.id
+
+    def _announce(self, context: Context, backup_id: str, stored_bytes: int) -> None:
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {
+                "recovery_point": backup_id,
+                "stored_bytes": stored_bytes,
+            }
