@@ -20,11 +20,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-from ledgerkeep.database.postgres.address import ServerAddress, connect  # noqa: E402
-from ledgerkeep.database.postgres.postmaster import Postmaster, init_cluster  # noqa: E402
-
 from include.sandbox import objectstore  # noqa: E402
 from include.sandbox.place import Place, prepare_place  # noqa: E402
+from ledgerkeep.database.postgres.address import ServerAddress, connect  # noqa: E402
+from ledgerkeep.database.postgres.postmaster import Postmaster, init_cluster  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

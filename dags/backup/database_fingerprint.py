@@ -5,6 +5,7 @@ A later restore to that point can be proven identical against it, even when the 
 """
 
 from airflow.sdk import DAG
+
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.fingerprint import FingerprintOperator
 from ledgerkeep.operators.verdict import VerdictOperator

@@ -8,6 +8,7 @@ If it fails, nothing counts and nothing good is lost: the next run sweeps what w
 """
 
 from airflow.sdk import DAG
+
 from ledgerkeep.operators.dags import dag_arguments, recovery_points
 from ledgerkeep.operators.full_backup import BaseBackupOperator, RecordBackupOperator
 from ledgerkeep.operators.verdict import VerdictOperator

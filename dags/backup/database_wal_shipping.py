@@ -6,6 +6,7 @@ only when the object store has acknowledged: a worker that dies loses nothing.
 """
 
 from airflow.sdk import DAG
+
 from ledgerkeep.operators.dags import dag_arguments, recovery_points
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalOperator

@@ -36,9 +36,14 @@ def backup(environment: str, system_identifier: str, backup_id: str) -> str:
     return f"{backups(environment, system_identifier)}{backup_id}/"
 
 
+def wal_timelines(environment: str, system_identifier: str) -> str:
+    """Prefix below which each timeline has its directory of WAL."""
+    return f"{database(environment, system_identifier)}wal/"
+
+
 def wal(environment: str, system_identifier: str, timeline: int) -> str:
     """Prefix of one timeline's WAL."""
-    return f"{database(environment, system_identifier)}wal/{timeline:08X}/"
+    return f"{wal_timelines(environment, system_identifier)}{timeline:08X}/"
 
 
 def wal_segment(environment: str, system_identifier: str, name: str) -> str:

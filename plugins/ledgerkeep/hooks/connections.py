@@ -43,6 +43,7 @@ def open_policy_store(policy: Policy, connection_id: str | None = None) -> S3Sto
     :param connection_id: another connection than the policy's.
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
     from ledgerkeep.storage.open import StoreAccess, open_store
     from ledgerkeep.worker import worker_settings
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+
 from ledgerkeep.errors import LedgerkeepError
 from ledgerkeep.progress import LoggedProgress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from ledgerkeep.catalog.catalog import Catalog
     from ledgerkeep.database.postgres.address import ServerAddress
     from ledgerkeep.policy.model import Policy

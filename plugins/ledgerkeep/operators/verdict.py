@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
+
 from ledgerkeep.operators.base import CONTRIBUTION, LedgerkeepOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from ledgerkeep.evidence.records import EvidenceRecord
 
 
@@ -59,9 +61,7 @@ class VerdictOperator(LedgerkeepOperator):
         found = task.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id])[run.run_id]
         return {name: state or "none" for name, state in found.items() if name != self.task_id}
 
-    def _record(
-        self, context: Context, states: dict[str, str], outcome: str
-    ) -> EvidenceRecord:
+    def _record(self, context: Context, states: dict[str, str], outcome: str) -> EvidenceRecord:
         from ledgerkeep.evidence.collect import collect_record
 
         run = context["dag_run"]

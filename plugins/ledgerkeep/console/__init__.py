@@ -1,0 +1,1 @@
+"""The web pages inside the Airflow UI; they only read."""
