@@ -78,6 +78,18 @@ class Catalog:
         found = self._read_all(keys.stretches(self.environment, system_identifier), WalStretch)
         return sorted(found, key=lambda stretch: (stretch.timeline, stretch.start_lsn))
 
+    def last_stretch(self, system_identifier: str) -> WalStretch | None:
+        """The stretch with the newest WAL, reading no other record.
+
+        Their names sort like their WAL: timeline, then first segment.
+        """
+        prefix = keys.stretches(self.environment, system_identifier)
+        timelines = list(self.store.list_directories(prefix))
+        if not timelines:
+            return None
+        newest = max(self.store.list(f"{prefix}{timelines[-1]}/"), key=lambda listed: listed.key)
+        return self._read(newest.key, WalStretch)
+
     def fingerprints(self, system_identifier: str) -> list[Fingerprint]:
         """All fingerprints, oldest first."""
         found = self._read_all(keys.fingerprints(self.environment, system_identifier), Fingerprint)
