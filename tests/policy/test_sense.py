@@ -1,0 +1,124 @@
+"""Fields that contradict each other are refused, with the line of the field to change."""
+
+from pathlib import Path
+
+import pytest
+
+from ledgerkeep.errors import PolicyError
+from ledgerkeep.policy.load import load_policy
+from tests.policy.support import broken, line_of
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "fault"),
+    [
+        pytest.param(
+            [("    key_id: alias/ledgerkeep-staging\n", "")],
+            "encryption:",
+            "storage.encryption.key_id: found no key for mode aws:kms; "
+            "allowed: a KMS key id, ARN or alias, or another mode",
+            id="kms without a key",
+        ),
+        pytest.param(
+            [("mode: aws:kms", "mode: AES256")],
+            "key_id:",
+            "storage.encryption.key_id: found a key with mode AES256; "
+            "allowed: no key_id, or mode aws:kms",
+            id="key without kms",
+        ),
+        pytest.param(
+            [("backups: 14d", "backups: 15d")],
+            "backups:",
+            "storage.object_lock.backups: found 15d, a lock longer than the retention it would "
+            "block; allowed: at most 2w, as database.retention.daily",
+            id="backups locked longer than kept",
+        ),
+        pytest.param(
+            [("    wal: 3d                               # as", "    wal: 4d  # as")],
+            "wal: 4d",
+            "storage.object_lock.wal: found 4d, a lock longer than the retention it would "
+            "block; allowed: at most 3d, as database.retention.wal",
+            id="wal locked longer than kept",
+        ),
+        pytest.param(
+            [("daily: 14d ", "daily: 14d\n    weekly: 10d")],
+            "weekly: 10d",
+            "database.retention.weekly: found 10d; "
+            "allowed: more than 2w, as daily backups are kept",
+            id="weekly backups kept shorter than daily ones",
+        ),
+        pytest.param(
+            [('schedule: "0 3 * * *"', 'schedule: "0 3 * * SUN"')],
+            "wal: 3d                               # A1",
+            "database.retention.wal: found 3d, less than passes between two full backups; "
+            "allowed: at least 1w",
+            id="wal gone before the next full backup",
+        ),
+        pytest.param(
+            [('"*/30 * * * *"', '"0 8-18 * * 1-5"')],
+            "0 8-18",
+            "database.wal_shipping.schedule: found 0 8-18 * * 1-5, up to 62h between two runs; "
+            "allowed: at most 30m, as objectives.database_failure.rpo",
+            id="shipping less often than the recovery point objective allows",
+        ),
+        pytest.param(
+            [("    wal: 3d                               # A1\n", "")],
+            "retention:",
+            "database.retention.wal: found no retention while WAL is shipped; "
+            "allowed: a duration such as 7d",
+            id="wal shipped but kept for no stated time",
+        ),
+        pytest.param(
+            [
+                (
+                    '    schedule: "0 5 * * *"',
+                    '    sampled_tables: {payments: 10}\n    schedule: "0 5 * * *"',
+                )
+            ],
+            "sampled_tables",
+            "database.fingerprint.sampled_tables.payments: found 'payments'; "
+            "allowed: schema.table, such as public.payments",
+            id="sampled table without its schema",
+        ),
+    ],
+)
+def test_contradiction_is_refused(
+    tmp_path: Path, changes: list[tuple[str, str]], at: str, fault: str
+) -> None:
+    path = broken(tmp_path, "staging", *changes)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 1 fault:\n  line {line_of(path, at)}: {fault}"
+    )
+
+
+def test_wal_figures_and_tests_need_wal_shipping(tmp_path: Path) -> None:
+    path = broken(
+        tmp_path,
+        "development",
+        ("daily: 7d ", "daily: 7d\n    wal: 7d"),
+        ("  janitor:", "  point_in_time_recovery: {schedule: null}\n  janitor:"),
+    )
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 2 faults:\n"
+        f"  line {line_of(path, 'wal: 7d')}: database.retention.wal: "
+        "found a retention while WAL shipping is off; allowed: null, or wal_shipping\n"
+        f"  line {line_of(path, 'point_in_time')}: restore_tests.point_in_time_recovery: "
+        "found a test that needs WAL while WAL shipping is off; allowed: null, or wal_shipping"
+    )
+
+
+def test_wal_without_a_full_backup_is_refused(tmp_path: Path) -> None:
+    full = '  full_backup:\n    schedule: "0 3 * * *"                 # A1: daily at 03:00\n'
+    path = broken(tmp_path, "staging", (full, ""))
+    with pytest.raises(PolicyError, match="WAL alone restores nothing"):
+        load_policy(path)
+
+
+def test_retention_shorter_than_the_schedule_is_refused(tmp_path: Path) -> None:
+    path = broken(tmp_path, "development", ("daily: 7d", "daily: 6d"))
+    with pytest.raises(PolicyError, match="found 6d, less than passes between two full backups"):
+        load_policy(path)
