@@ -1,7 +1,8 @@
 """Where things lie in the bucket: every key is made here.
 
     {environment}/database/{system_identifier}/
-        backups/{backup_id}/…                archives, backup_manifest, recovery-point.json last
+        backups/{backup_id}/…                archives, backup_manifest, stream.json when all of
+                                             them are stored, recovery-point.json last
         wal/{timeline}/{segment}.zst         segments, .partial; {timeline}.history
         stretches/{timeline}/{stretch_id}.json
         fingerprints/{fingerprint_id}.json
@@ -14,6 +15,8 @@ WAL stretches and fingerprints are one object each, so the object itself is thei
 """
 
 RECOVERY_POINT = "recovery-point.json"
+STREAM = "stream.json"
+"""Beside a base backup: what its stream stored, for whoever reads it back."""
 
 
 def databases(environment: str) -> str:
