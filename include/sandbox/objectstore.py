@@ -7,8 +7,7 @@ administrative identity, here.
 
 import json
 import os
-import subprocess
-import time
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from include.sandbox import processes
 from include.sandbox.ports import free_ports
+from include.sandbox.processes import Daemon
 
 REGION = "eu-central-1"
 
@@ -33,17 +34,31 @@ class Credentials:
 class ObjectStoreServer:
     """A running SeaweedFS."""
 
-    pid: int
+    daemon: Daemon
     endpoint: str
     user: Credentials
     admin: Credentials
 
+    @property
+    def pid(self) -> int:
+        """Id of its process, which leads a process group."""
+        return self.daemon.pid
+
 
 def start(
-    home: Path, *, user: Credentials, admin: Credentials, port: int | None = None
+    home: Path,
+    *,
+    user: Credentials,
+    admin: Credentials,
+    port: int | None = None,
+    mark: Path | None = None,
 ) -> ObjectStoreServer:
-    """Start SeaweedFS on `home` and return when it answers; it runs in a session of its own."""
+    """Start SeaweedFS on `home` and return when it answers; it runs in a session of its own.
+
+    :param mark: the sandbox's directory that the process is marked with; `home` by default.
+    """
     data = home / "data"
+    log = home / "weed.log"
     data.mkdir(parents=True, exist_ok=True)
     config = home / "s3.json"
     config.write_text(
@@ -63,42 +78,40 @@ def start(
     if not kek.exists():
         kek.write_text(os.urandom(32).hex())
         kek.chmod(0o600)
-    with (home / "weed.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                "weed",
-                "-v=0",
-                "mini",
-                f"-dir={data}",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                f"-s3.port={s3}",
-                f"-s3.port.grpc={s3 + 10_000}",
-                f"-master.port={master}",
-                f"-master.port.grpc={master + 10_000}",
-                f"-volume.port={volume}",
-                f"-volume.port.grpc={volume + 10_000}",
-                f"-filer.port={filer}",
-                f"-filer.port.grpc={filer + 10_000}",
-                "-webdav=false",
-                "-admin.ui=false",
-                "-s3.port.iceberg=0",
-                "-s3.port.lance=0",
-                "-s3.autoCreateBucket=false",
-                f"-s3.config={config}",
-                "-volume.max=1000",
-                "-master.volumeSizeLimitMB=1024",
-                "-filer.maxMB=16",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=home,
-            env={**os.environ, "WEED_S3_SSE_KEK": kek.read_text()},
-        )
-    server = ObjectStoreServer(process.pid, f"http://127.0.0.1:{s3}", user, admin)
-    _wait_until_ready(server, process, home / "weed.log")
+    process = processes.start(
+        [
+            str(Path(sys.executable).with_name("weed")),
+            "-v=0",
+            "mini",
+            f"-dir={data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-s3.port={s3}",
+            f"-s3.port.grpc={s3 + 10_000}",
+            f"-master.port={master}",
+            f"-master.port.grpc={master + 10_000}",
+            f"-volume.port={volume}",
+            f"-volume.port.grpc={volume + 10_000}",
+            f"-filer.port={filer}",
+            f"-filer.port.grpc={filer + 10_000}",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.autoCreateBucket=false",
+            f"-s3.config={config}",
+            "-volume.max=1000",
+            "-master.volumeSizeLimitMB=1024",
+            "-master.telemetry=false",
+            "-filer.maxMB=16",
+        ],
+        home=mark or home,
+        log=log,
+        directory=home,
+        environment={**processes.inherited_environment(), "WEED_S3_SSE_KEK": kek.read_text()},
+    )
+    server = ObjectStoreServer(process, f"http://127.0.0.1:{s3}", user, admin)
+    processes.wait_until(lambda: _answers(server), process, name="SeaweedFS", log=log, timeout=60)
     return server
 
 
@@ -132,18 +145,9 @@ def _identity(name: str, credentials: Credentials, actions: list[str]) -> dict[s
     return {"name": name, "credentials": [key], "actions": actions}
 
 
-def _wait_until_ready(
-    server: ObjectStoreServer, process: "subprocess.Popen[bytes]", log: Path
-) -> None:
-    client = admin_client(server)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            client.list_buckets()
-        except (BotoCoreError, ClientError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"SeaweedFS did not come up:\n{tail}") from None
-            time.sleep(0.1)
-        else:
-            return
+def _answers(server: ObjectStoreServer) -> bool:
+    try:
+        admin_client(server).list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True

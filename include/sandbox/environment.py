@@ -1,0 +1,211 @@
+"""The environment variables of the sandbox: for Airflow, for its tasks, and for a person's shell.
+
+Everything a real deployment would get from its configuration and its secrets backend comes from
+here: the connections that the policies name, and where this worker keeps programs and rooms. The
+three environments share the sandbox's servers; each has its bucket.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from include.sandbox.objectstore import REGION
+from include.sandbox.place import Place
+from include.sandbox.processes import inherited_environment
+from include.sandbox.state import Ports, Secrets, State
+from ledgerkeep.policy.model import Policy
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICIES = ROOT / "include" / "policies"
+DATABASE = "loan_management"
+METADATA = "airflow"
+
+
+def airflow_url(ports: Ports) -> str:
+    """Address of the Airflow UI and of its REST API."""
+    return f"http://127.0.0.1:{ports.airflow}"
+
+
+def store_url(ports: Ports) -> str:
+    """Address of the object store."""
+    return f"http://127.0.0.1:{ports.store}"
+
+
+def aws_url(ports: Ports) -> str:
+    """Address of the AWS stand-in, for everything but S3."""
+    return f"http://127.0.0.1:{ports.aws}"
+
+
+def worker_variables(place: Place) -> dict[str, str]:
+    """Settings of Ledgerkeep's worker, see `ledgerkeep.worker`."""
+    return {
+        "LEDGERKEEP_POLICIES": str(POLICIES),
+        "LEDGERKEEP_EXPECTATIONS": str(ROOT / "include" / "expectations"),
+        "LEDGERKEEP_REPORT_TEMPLATES": str(ROOT / "include" / "reports"),
+        "LEDGERKEEP_POSTGRES_PROGRAMS": str(place.programs.directory),
+        "LEDGERKEEP_ROOMS": str(place.rooms),
+        "LEDGERKEEP_SERVER_ACCOUNT": place.account.name,
+        # The policies ask for KMS, which this store keeps in memory only: a key would not
+        # survive a restart. SSE-S3 it has for real.
+        "LEDGERKEEP_STORE_ENCRYPTION": "AES256",
+    }
+
+
+def aws_variables(state: State) -> dict[str, str]:
+    """What an AWS client needs to reach the sandbox and nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": aws_url(state.ports),
+        "AWS_ENDPOINT_URL_S3": store_url(state.ports),
+        "AWS_ACCESS_KEY_ID": state.secrets.store_key,
+        "AWS_SECRET_ACCESS_KEY": state.secrets.store_secret,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def database_url(state: State) -> str:
+    """Address of the loan database."""
+    return (
+        f"postgresql://postgres:{state.secrets.database_password}"
+        f"@127.0.0.1:{state.ports.database}/{DATABASE}"
+    )
+
+
+def connections(state: State, policies: Iterable[Policy]) -> dict[str, str]:
+    """Every connection that a policy names, as Airflow reads them from the environment."""
+    found: dict[str, str] = {}
+    for policy in policies:
+        wanted = {
+            policy.storage.connection_id: _aws_connection(state, policy.storage.region),
+            policy.database.connection_id: _postgres_connection(state),
+            policy.reports.airflow_connection_id: _airflow_connection(state),
+        }
+        for connection_id, connection in wanted.items():
+            found[f"AIRFLOW_CONN_{connection_id.upper()}"] = json.dumps(connection)
+    return found
+
+
+def airflow_variables(
+    state: State, home: Path, place: Place, policies: Iterable[Policy]
+) -> dict[str, str]:
+    """The whole environment of the Airflow processes and of their tasks."""
+    airflow_home = home / "airflow"
+    metadata = (
+        f"postgresql+psycopg2://postgres:{state.secrets.metadata_password}"
+        f"@127.0.0.1:{state.ports.metadata}/{METADATA}"
+    )
+    inherited = inherited_environment()
+    programs = Path(sys.executable).parent
+    return {
+        **inherited,
+        **aws_variables(state),
+        **worker_variables(place),
+        **connections(state, policies),
+        **_airflow_settings(state.ports, state.secrets),
+        "PATH": f"{programs}:{inherited.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(airflow_home / "logs"),
+    }
+
+
+def passwords_file(home: Path) -> Path:
+    """Where Airflow's simple auth manager reads its users' passwords."""
+    return home / "airflow" / "passwords.json"
+
+
+def shell_lines(state: State, place: Place, policies: Iterable[Policy]) -> str:
+    """The text of `.sandbox/env`, for a shell to source."""
+    buckets = {policy.environment: policy.storage.bucket for policy in policies}
+    variables = {
+        "SANDBOX_DATABASE_URL": database_url(state),
+        **aws_variables(state),
+        "LEDGERKEEP_BUCKET": buckets["production"],
+        **worker_variables(place),
+        "AIRFLOW_API_URL": airflow_url(state.ports),
+        "AIRFLOW_USERNAME": "admin",
+        "AIRFLOW_PASSWORD": state.secrets.airflow_admin,
+    }
+    return _unset("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION") + _exports(variables)
+
+
+def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
+    url = airflow_url(ports)
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__FERNET_KEY": secrets.airflow_fernet,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(ports.airflow),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__SECRET_KEY": secrets.airflow_sessions,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_tokens,
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # Reading a policy again costs a worker of two a second of its time; a changed DAG file
+        # is read at once all the same.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        # A long copy on two busy cores must not be mistaken for a dead API.
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "SCARF_ANALYTICS": "false",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+
+
+def _aws_connection(state: State, region: str) -> dict[str, object]:
+    return {
+        "conn_type": "aws",
+        "login": state.secrets.store_key,
+        "password": state.secrets.store_secret,
+        "extra": {
+            "region_name": region,
+            "endpoint_url": aws_url(state.ports),
+            "service_config": {"s3": {"endpoint_url": store_url(state.ports)}},
+        },
+    }
+
+
+def _postgres_connection(state: State) -> dict[str, object]:
+    return {
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": state.ports.database,
+        "login": "postgres",
+        "password": state.secrets.database_password,
+        "schema": DATABASE,
+    }
+
+
+def _airflow_connection(state: State) -> dict[str, object]:
+    return {
+        "conn_type": "http",
+        "host": "127.0.0.1",
+        "port": state.ports.airflow,
+        "schema": "http",
+        "login": "viewer",
+        "password": state.secrets.airflow_viewer,
+    }
+
+
+def _unset(*names: str) -> str:
+    return f"unset {' '.join(names)}\n"
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())

@@ -1,0 +1,185 @@
+"""Starting the sandbox's servers, each with the others that it does not depend on.
+
+On two cores the loan data are generated while Airflow imports itself. Nothing is waited for by the
+clock: every server is asked until it answers.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+import httpx
+
+from include.sandbox import database, environment, loan_data, objectstore, processes
+from include.sandbox.database import DatabaseServer
+from include.sandbox.objectstore import Credentials
+from include.sandbox.place import Place
+from include.sandbox.processes import Daemon
+from include.sandbox.state import State, write_private
+from ledgerkeep.policy.load import load_policies
+
+SERVERS = frozenset({"database", "metadata", "store", "aws", "airflow"})
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start under way: what it is told, and what it has started so far."""
+
+    home: Path
+    place: Place
+    state: State
+    size_mb: int
+    say: Say
+    _lock: Lock = field(default_factory=Lock)
+
+    def started(self, name: str, server: Daemon) -> Daemon:
+        """Remember a server at once, so that a `down` finds it whatever happens next."""
+        with self._lock:
+            self.state.servers[name] = server
+            self.state.save(self.home)
+        return server
+
+    def log(self, name: str) -> Path:
+        """The log of a server that runs under our account."""
+        return self.home / "logs" / f"{name}.log"
+
+
+def start_everything(start: Start) -> None:
+    """Start every server; returns when all answer.
+
+    :raises ServerFailed: one did not come up.
+    """
+    began = monotonic()
+    start.state.servers.clear()
+    with ThreadPoolExecutor(len(_STARTERS)) as pool:
+        for done in as_completed([pool.submit(starter, start) for starter in _STARTERS]):
+            start.say(f"{monotonic() - began:5.1f} s  {done.result()}")
+
+
+def protected_server(state: State, place: Place) -> DatabaseServer:
+    """The PostgreSQL server that holds the loan database."""
+    return DatabaseServer(
+        name="database",
+        place=place,
+        port=state.ports.database,
+        password=state.secrets.database_password,
+        settings=database.PROTECTED_SETTINGS,
+    )
+
+
+def airflow_is_healthy(url: str) -> bool:
+    """Whether every component of Airflow reports a heartbeat."""
+    try:
+        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False)
+    except httpx.TransportError:
+        return False
+    if answer.status_code != httpx.codes.OK:
+        return False
+    parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+    return all(answer.json()[part]["status"] == "healthy" for part in parts)
+
+
+def _start_database(start: Start) -> str:
+    server = protected_server(start.state, start.place)
+    start.started("database", database.start(server, start.home))
+    where = f"PostgreSQL under protection: {server.address.to(environment.DATABASE)}"
+    if database.exists(server, environment.DATABASE):
+        return where
+    # Under its final name the database is complete, whenever this is interrupted.
+    unfinished = f"{environment.DATABASE}_unfinished"
+    database.make_database(server, unfinished)
+    rows = loan_data.generate(server.local.to(unfinished), size_mb=start.size_mb)
+    database.rename_database(server, unfinished, environment.DATABASE)
+    return f"{where}, {rows:,} rows of loan data"
+
+
+def _start_store(start: Start) -> str:
+    secrets = start.state.secrets
+    server = objectstore.start(
+        start.home / "store",
+        user=Credentials(secrets.store_key, secrets.store_secret),
+        admin=Credentials("admin", secrets.store_admin_secret),
+        port=start.state.ports.store,
+        mark=start.home,
+    )
+    start.started("store", server.daemon)
+    buckets = sorted(policy.storage.bucket for policy in load_policies(environment.POLICIES))
+    for bucket in buckets:
+        objectstore.make_bucket(server, bucket)
+    return f"object store (SeaweedFS): {server.endpoint}, buckets {', '.join(buckets)}"
+
+
+def _start_aws(start: Start) -> str:
+    url = environment.aws_url(start.state.ports)
+    server = start.started(
+        "aws",
+        processes.start(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1"]
+            + ["-p", str(start.state.ports.aws)],
+            home=start.home,
+            log=start.log("aws"),
+            directory=start.home,
+            environment=processes.inherited_environment(),
+        ),
+    )
+    processes.wait_until(
+        lambda: _answers(f"{url}/moto-api/"), server, name="moto", log=start.log("aws"), timeout=120
+    )
+    return f"AWS stand-in (moto): {url}"
+
+
+def _start_airflow(start: Start) -> str:
+    metadata = _metadata_server(start)
+    start.started("metadata", database.start(metadata, start.home))
+    if not database.exists(metadata, environment.METADATA):
+        database.make_database(metadata, environment.METADATA)
+    secrets = start.state.secrets
+    write_private(
+        environment.passwords_file(start.home),
+        json.dumps({"admin": secrets.airflow_admin, "viewer": secrets.airflow_viewer}),
+    )
+    log = start.log("airflow")
+    server = start.started(
+        "airflow",
+        processes.start(
+            ["airflow", "standalone"],
+            home=start.home,
+            log=log,
+            directory=start.home / "airflow",
+            environment=environment.airflow_variables(
+                start.state, start.home, start.place, load_policies(environment.POLICIES)
+            ),
+        ),
+    )
+    url = environment.airflow_url(start.state.ports)
+    processes.wait_until(
+        lambda: airflow_is_healthy(url), server, name="Airflow", log=log, timeout=300
+    )
+    return f"Airflow: {url} (user admin, password in .sandbox/env)"
+
+
+def _metadata_server(start: Start) -> DatabaseServer:
+    return DatabaseServer(
+        name="metadata",
+        place=start.place,
+        port=start.state.ports.metadata,
+        password=start.state.secrets.metadata_password,
+        settings=database.METADATA_SETTINGS,
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+# Airflow takes longest, so it starts first.
+_STARTERS = (_start_airflow, _start_database, _start_store, _start_aws)
