@@ -1,8 +1,10 @@
 """The evidence chain: one order for any number of writers, and no change goes unseen."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from ledgerkeep.errors import EvidenceChainBroken
 from ledgerkeep.evidence.chain import EvidenceLog, latest
 from ledgerkeep.evidence.records import ChainHead, EvidenceLink
 from ledgerkeep.model import utc_now
+from ledgerkeep.storage.port import StoredObject
 from tests.evidence.support import NOON, policy_of, record, replace
 from tests.support.memory_store import MemoryStore
 
@@ -72,6 +75,37 @@ def test_head_is_found_in_a_few_requests(store: MemoryStore, log: EvidenceLog, c
     head = log.head()
     assert head.sequence == count
     assert head.sha256 == (links[-1].digest() if links else None)
+
+
+class RacedStore(MemoryStore):
+    """Lets somebody else be quicker: `rival` runs right before the first link is put."""
+
+    rival: Callable[[], object] | None = None
+
+    def put(self, key: str, body: bytes | memoryview, **options: Any) -> StoredObject:
+        if key.startswith(CHAIN) and self.rival is not None:
+            rival, self.rival = self.rival, None
+            rival()
+        return super().put(key, body, **options)
+
+
+def test_loser_of_the_race_takes_the_next_number_and_chains_to_the_winner() -> None:
+    store = RacedStore()
+    log = EvidenceLog(store, policy_of("development"))
+    store.rival = lambda: log.append(record(2))
+    link = log.append(record(1))
+    winner = EvidenceLink.from_json(store.get(link_key(1)))
+    assert (winner.record_sha256, link.sequence) == (record(2).digest(), 2)
+    assert link.previous_sha256 == winner.digest()
+    assert later(store).verify().sequence == 2
+
+
+def test_loser_against_the_same_task_takes_the_winners_link() -> None:
+    store = RacedStore()
+    log = EvidenceLog(store, policy_of("development"))
+    store.rival = lambda: log.append(record(1, ended_at=NOON + timedelta(minutes=9)))
+    assert log.append(record(1)).sequence == 1
+    assert log.verify().sequence == 1
 
 
 def test_writers_at_once_make_one_chain_without_a_fork(store: MemoryStore) -> None:
