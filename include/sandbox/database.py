@@ -110,25 +110,25 @@ def start(server: DatabaseServer, home: Path) -> Daemon:
     return running
 
 
-def exists(server: DatabaseServer, name: str) -> bool:
+def exists(server: ServerAddress, name: str) -> bool:
     """Whether the server has a database of that name."""
-    with connect(server.local) as connection:
+    with connect(server) as connection:
         found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
         return found.fetchone() is not None
 
 
-def make_database(server: DatabaseServer, name: str) -> None:
+def make_database(server: ServerAddress, name: str) -> None:
     """Make an empty database; one of that name is replaced."""
-    with connect(server.local) as connection:
+    with connect(server) as connection:
         connection.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
-def rename_database(server: DatabaseServer, name: str, new_name: str) -> None:
+def rename_database(server: ServerAddress, name: str, new_name: str) -> None:
     """Give a database its final name."""
-    with connect(server.local) as connection:
+    with connect(server) as connection:
         connection.execute(
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
                 sql.Identifier(name), sql.Identifier(new_name)

@@ -21,6 +21,19 @@ from include.sandbox.processes import Daemon
 
 REGION = "eu-central-1"
 
+FLAGS = (
+    "-webdav=false",
+    "-admin.ui=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-s3.autoCreateBucket=false",
+    "-volume.max=1000",
+    "-master.volumeSizeLimitMB=1024",
+    "-master.telemetry=false",
+    "-filer.maxMB=16",
+)
+"""How the store behaves, wherever it runs; places and ports come on top."""
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -31,13 +44,19 @@ class Credentials:
 
 
 @dataclass(frozen=True)
-class ObjectStoreServer:
-    """A running SeaweedFS."""
+class ObjectStore:
+    """A SeaweedFS that somebody runs: its address, and who may enter."""
 
-    daemon: Daemon
     endpoint: str
     user: Credentials
     admin: Credentials
+
+
+@dataclass(frozen=True)
+class ObjectStoreServer(ObjectStore):
+    """A SeaweedFS that we run."""
+
+    daemon: Daemon
 
     @property
     def pid(self) -> int:
@@ -61,16 +80,7 @@ def start(
     log = home / "weed.log"
     data.mkdir(parents=True, exist_ok=True)
     config = home / "s3.json"
-    config.write_text(
-        json.dumps(
-            {
-                "identities": [
-                    _identity("ledgerkeep", user, ["Read", "Write", "List", "Tagging"]),
-                    _identity("admin", admin, ["Admin", "Read", "Write", "List", "Tagging"]),
-                ]
-            }
-        )
-    )
+    config.write_text(identities(user, admin))
     config.chmod(0o600)
     s3, master, volume, filer = free_ports(4)
     s3 = port or s3
@@ -94,28 +104,22 @@ def start(
             f"-volume.port.grpc={volume + 10_000}",
             f"-filer.port={filer}",
             f"-filer.port.grpc={filer + 10_000}",
-            "-webdav=false",
-            "-admin.ui=false",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            "-s3.autoCreateBucket=false",
+            *FLAGS,
             f"-s3.config={config}",
-            "-volume.max=1000",
-            "-master.volumeSizeLimitMB=1024",
-            "-master.telemetry=false",
-            "-filer.maxMB=16",
         ],
         home=mark or home,
         log=log,
         directory=home,
         environment={**processes.inherited_environment(), "WEED_S3_SSE_KEK": kek.read_text()},
     )
-    server = ObjectStoreServer(process, f"http://127.0.0.1:{s3}", user, admin)
+    server = ObjectStoreServer(
+        endpoint=f"http://127.0.0.1:{s3}", user=user, admin=admin, daemon=process
+    )
     processes.wait_until(lambda: _answers(server), process, name="SeaweedFS", log=log, timeout=60)
     return server
 
 
-def make_bucket(server: ObjectStoreServer, name: str, *, object_lock: bool = True) -> None:
+def make_bucket(server: ObjectStore, name: str, *, object_lock: bool = True) -> None:
     """Make a versioned bucket with Object Lock, if it is not there yet."""
     client = admin_client(server)
     try:
@@ -128,7 +132,7 @@ def make_bucket(server: ObjectStoreServer, name: str, *, object_lock: bool = Tru
             raise
 
 
-def admin_client(server: ObjectStoreServer):
+def admin_client(server: ObjectStore):
     """A client that may make and remove buckets."""
     return boto3.client(
         "s3",
@@ -140,12 +144,19 @@ def admin_client(server: ObjectStoreServer):
     )
 
 
+def identities(user: Credentials, admin: Credentials) -> str:
+    """SeaweedFS's file of who may do what: Ledgerkeep's own identity lacks `Admin`."""
+    may = ["Read", "Write", "List", "Tagging"]
+    known = [_identity("ledgerkeep", user, may), _identity("admin", admin, ["Admin", *may])]
+    return json.dumps({"identities": known})
+
+
 def _identity(name: str, credentials: Credentials, actions: list[str]) -> dict[str, object]:
     key = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
     return {"name": name, "credentials": [key], "actions": actions}
 
 
-def _answers(server: ObjectStoreServer) -> bool:
+def _answers(server: ObjectStore) -> bool:
     try:
         admin_client(server).list_buckets()
     except (BotoCoreError, ClientError):

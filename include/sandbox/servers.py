@@ -21,6 +21,7 @@ from include.sandbox.objectstore import Credentials
 from include.sandbox.place import Place
 from include.sandbox.processes import Daemon
 from include.sandbox.state import State, write_private
+from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policies
 
 SERVERS = frozenset({"database", "metadata", "store", "aws", "airflow"})
@@ -88,15 +89,21 @@ def airflow_is_healthy(url: str) -> bool:
 def _start_database(start: Start) -> str:
     server = protected_server(start.state, start.place)
     start.started("database", database.start(server, start.home))
-    where = f"PostgreSQL under protection: {server.address.to(environment.DATABASE)}"
+    rows = make_loan_database(server.local, size_mb=start.size_mb)
+    made = "" if rows is None else f", {rows:,} rows of loan data"
+    return f"PostgreSQL under protection: {server.address.to(environment.DATABASE)}{made}"
+
+
+def make_loan_database(server: ServerAddress, *, size_mb: int) -> int | None:
+    """Make and fill the loan database; the number of rows, or None when it was there already."""
     if database.exists(server, environment.DATABASE):
-        return where
+        return None
     # Under its final name the database is complete, whenever this is interrupted.
     unfinished = f"{environment.DATABASE}_unfinished"
     database.make_database(server, unfinished)
-    rows = loan_data.generate(server.local.to(unfinished), size_mb=start.size_mb)
+    rows = loan_data.generate(server.to(unfinished), size_mb=size_mb)
     database.rename_database(server, unfinished, environment.DATABASE)
-    return f"{where}, {rows:,} rows of loan data"
+    return rows
 
 
 def _start_store(start: Start) -> str:
@@ -137,8 +144,8 @@ def _start_aws(start: Start) -> str:
 def _start_airflow(start: Start) -> str:
     metadata = _metadata_server(start)
     start.started("metadata", database.start(metadata, start.home))
-    if not database.exists(metadata, environment.METADATA):
-        database.make_database(metadata, environment.METADATA)
+    if not database.exists(metadata.local, environment.METADATA):
+        database.make_database(metadata.local, environment.METADATA)
     secrets = start.state.secrets
     write_private(
         environment.passwords_file(start.home),
