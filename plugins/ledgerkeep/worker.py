@@ -47,6 +47,11 @@ class WorkerSettings(BaseSettings):
         default="policy",
         description="Server-side encryption where the store lacks KMS (S3-compatible stores).",
     )
+    store_patience: float = Field(
+        default=120.0,
+        ge=0,
+        description="Seconds for which a busy or absent object store is waited for.",
+    )
 
 
 def worker_settings() -> WorkerSettings:

@@ -1,0 +1,262 @@
+"""Client library failures in our own words.
+
+boto3 and obstore each tell the same few stories in many ways: by exception class, by error code,
+by status alone (an answer to HEAD has no body). Here each becomes one of our errors, with what a
+person can do about it. What nobody foresaw becomes a plain `StorageError` with the store's words.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import obstore.exceptions
+from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from ledgerkeep.errors import (
+    BucketMissing,
+    ObjectConflict,
+    ObjectMissing,
+    StorageError,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
+
+CLIENT_FAILURES = (
+    boto.BotoCoreError,
+    boto.ClientError,
+    HTTPError,
+    obstore.exceptions.BaseError,
+    FileNotFoundError,
+)
+"""Everything the two clients raise when a request fails."""
+
+_BUSY = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "503",
+    "429",
+}
+_FAILING = {"InternalError", "InternalFailure", "RequestTimeout", "500", "502", "504"}
+_REJECTED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "InvalidSecurity",
+    "AuthorizationHeaderMalformed",
+}
+_PERMISSIONS = {
+    "list": "s3:ListBucket",
+    "put": "s3:PutObject",
+    "head": "s3:GetObject",
+    "get": "s3:GetObject",
+    "retain": "s3:PutObjectRetention",
+    "delete": "s3:DeleteObjectVersion",
+    "list versions": "s3:ListBucketVersions",
+    "list uploads": "s3:ListBucketMultipartUploads",
+    "abort": "s3:AbortMultipartUpload",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of which store, for messages."""
+
+    verb: str
+    bucket: str
+    endpoint: str
+    key: str = ""
+
+    @property
+    def target(self) -> str:
+        """`s3://bucket` or `s3://bucket/key`."""
+        return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
+
+
+def translate(problem: Exception, request: Request) -> StorageError:
+    """The error to raise in place of a client library's."""
+    if isinstance(problem, boto.ClientError):
+        return _from_answer(problem, request)
+    if isinstance(problem, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return StoreAccessDenied(
+            f"no credentials were found for s3://{request.bucket}",
+            hint="set them in the Airflow connection that storage.connection_id names, "
+            "or give the worker a role",
+        )
+    if isinstance(problem, boto.SSLError):
+        return _untrusted(request)
+    if isinstance(problem, obstore.exceptions.BaseError | FileNotFoundError):
+        return _from_obstore(problem, request)
+    if isinstance(problem, boto.HTTPClientError | boto.IncompleteReadError | HTTPError):
+        return _unreachable(problem, request)
+    return StorageError(
+        f"{request.verb} of {request.target} could not be sent: {_one_line(problem)}",
+        hint="check the storage section of the policy and the Airflow connection it names",
+    )
+
+
+def _from_answer(problem: boto.ClientError, request: Request) -> StorageError:
+    error = problem.response["Error"]
+    code = error.get("Code", "")
+    if code in _BUSY:
+        return _busy(code, request)
+    if code in _FAILING or code == "ConditionalRequestConflict":
+        return _failing(code, request)
+    make = _ANSWERS.get(code) or (_rejected if code in _REJECTED else None)
+    if make is not None:
+        return make(code, request)
+    if code.startswith("KMS."):
+        return _key_refused(code, request)
+    return StorageError(
+        f"{request.verb} of {request.target} was refused: {code}: {error.get('Message', '')}",
+        hint="the words are the store's own; look the code up in its documentation",
+    )
+
+
+def _busy(code: str, request: Request) -> StorageError:
+    return StoreUnavailable(
+        f"s3://{request.bucket} is too busy for {request.verb} of {request.target} ({code})",
+        hint="the store throttles: lower storage.concurrency, or run again when it has less to do",
+    )
+
+
+def _failing(code: str, request: Request) -> StorageError:
+    return StoreUnavailable(
+        f"s3://{request.bucket} failed at {request.verb} of {request.target} ({code})",
+        hint="the fault is at the store: look at its status, then run again",
+    )
+
+
+def _bucket_missing(_code: str, request: Request) -> StorageError:
+    return BucketMissing(
+        f"bucket {request.bucket} does not exist at {request.endpoint}",
+        hint="create it with versioning and Object Lock, or correct storage.bucket in the policy",
+    )
+
+
+def _object_missing(_code: str, request: Request) -> StorageError:
+    return ObjectMissing(
+        f"{request.target} does not exist",
+        hint="was it deleted, or does the policy name another bucket? "
+        "with versioning an earlier version can be restored",
+    )
+
+
+def _upload_missing(_code: str, request: Request) -> StorageError:
+    return ObjectMissing(
+        f"the upload of {request.target} is gone",
+        hint="a sweep or a lifecycle rule aborted it; run again",
+    )
+
+
+def _denied(_code: str, request: Request) -> StorageError:
+    permission = _PERMISSIONS.get(request.verb, "the permission")
+    return StoreAccessDenied(
+        f"{request.verb} of {request.target} was denied",
+        hint=f"grant {permission} on s3://{request.bucket} to the identity of the worker, "
+        "and with SSE-KMS the use of the key",
+    )
+
+
+def _rejected(code: str, request: Request) -> StorageError:
+    return StoreAccessDenied(
+        f"{request.endpoint} does not accept the credentials ({code})",
+        hint="correct the access key and secret in the Airflow connection that "
+        "storage.connection_id names",
+    )
+
+
+def _expired(_code: str, request: Request) -> StorageError:
+    return StoreAccessDenied(
+        f"the credentials for s3://{request.bucket} have expired",
+        hint="renew the session token, or let the worker use a role that renews itself",
+    )
+
+
+def _skewed(_code: str, request: Request) -> StorageError:
+    return StoreAccessDenied(
+        f"the clocks of this worker and of {request.endpoint} differ too much",
+        hint="set the worker's clock (NTP)",
+    )
+
+
+def _key_refused(code: str, request: Request) -> StorageError:
+    return StoreAccessDenied(
+        f"{request.verb} of {request.target} was refused by KMS ({code})",
+        hint="check that the key of storage.encryption.key_id exists in the bucket's region, "
+        "is enabled, and may be used by the identity of the worker",
+    )
+
+
+def _conflict(_code: str, request: Request) -> StorageError:
+    return ObjectConflict(
+        f"{request.target} exists already",
+        hint="nothing was overwritten; another run may have written it",
+    )
+
+
+def _untrusted(request: Request) -> StorageError:
+    return StorageError(
+        f"the TLS certificate of {request.endpoint} is not trusted",
+        hint="set AWS_CA_BUNDLE to the authority's certificate, or correct the endpoint",
+    )
+
+
+def _unreachable(problem: Exception, request: Request) -> StorageError:
+    return StoreUnavailable(
+        f"{request.endpoint} did not answer {request.verb} of {request.target}: {_why(problem)}",
+        hint="check that the store runs, and the endpoint and network between worker and store",
+    )
+
+
+def _why(problem: Exception) -> str:
+    text = str(problem)
+    if isinstance(problem, boto.ConnectTimeoutError | boto.ReadTimeoutError) or "timed out" in text:
+        return "timed out"
+    if isinstance(problem, boto.IncompleteReadError):
+        return "the answer was cut short"
+    if isinstance(problem, boto.EndpointConnectionError) or "Connection refused" in text:
+        return "no connection"
+    return "the connection broke"
+
+
+_ANSWERS: dict[str, Callable[[str, Request], StorageError]] = {
+    "NoSuchBucket": _bucket_missing,
+    "NoSuchKey": _object_missing,
+    "NoSuchVersion": _object_missing,
+    "NoSuchUpload": _upload_missing,
+    "404": _object_missing,
+    "AccessDenied": _denied,
+    "AllAccessDisabled": _denied,
+    "403": _denied,
+    "ExpiredToken": _expired,
+    "ExpiredTokenException": _expired,
+    "RequestExpired": _expired,
+    "RequestTimeTooSkewed": _skewed,
+    "PreconditionFailed": _conflict,
+    "412": _conflict,
+}
+
+
+def _from_obstore(problem: Exception, request: Request) -> StorageError:
+    kinds = obstore.exceptions
+    if isinstance(problem, FileNotFoundError):
+        return _object_missing("", request)
+    if isinstance(problem, kinds.PermissionDeniedError | kinds.UnauthenticatedError):
+        return _denied("", request)
+    text = str(problem)
+    for status in ("503", "429", "500", "502", "504"):
+        if f"status: {status}" in text or f"status {status}" in text:
+            return _from_status(status, request)
+    return _unreachable(problem, request)
+
+
+def _from_status(status: str, request: Request) -> StorageError:
+    return _busy(status, request) if status in _BUSY else _failing(status, request)
+
+
+def _one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split())
