@@ -59,10 +59,11 @@ class Archive(Record):
     volumes: list[StoredObject]
 
 
-class BaseBackup(RecoveryPointRecord):
-    """A full physical backup: consistent by itself, since the WAL it needs is in it."""
+class StreamedBackup(RecoveryPointRecord):
+    """A base backup as its stream left it: every byte stored, none of it read back yet."""
 
-    kind: Literal["base_backup"] = "base_backup"
+    run: str = ""
+    """The run (`dag_id/run_id`, or `cli`) that took it."""
     server_version: int
     """server_version_num, e.g. 180006."""
     timeline: int
@@ -79,13 +80,19 @@ class BaseBackup(RecoveryPointRecord):
     archives: list[Archive]
     manifest: StoredObject
     """`backup_manifest`, byte for byte as the server sent it (not compressed)."""
-    file_count: int
     raw_bytes: int
     stored_bytes: int
     page_checksum_failures: list[str] = []
     """The server's own words, one per damaged file or block."""
     server_settings: dict[str, str] = {}
     """Settings a hot standby must not undercut (max_connections …), as on the source."""
+
+
+class BaseBackup(StreamedBackup):
+    """A full physical backup: consistent by itself, since the WAL it needs is in it."""
+
+    kind: Literal["base_backup"] = "base_backup"
+    file_count: int
 
 
 class NamedRestorePoint(Record):

@@ -1,0 +1,213 @@
+"""A base backup from the server to the store, without a disk in between.
+
+Each archive (the data directory, each tablespace) is one zstd stream of its tar, stored in
+volumes; the server's manifest is stored byte for byte. When all of it is durable, `stream.json`
+says what there is, so that the reading back may go on from another worker with nothing but the
+backup's id. A backup exists only when its `recovery-point.json` does, which is not written here.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from secrets import token_hex
+
+import psycopg
+
+from ledgerkeep import __version__
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import Archive, StreamedBackup
+from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.database.postgres.archive_upload import (
+    Pack,
+    VolumeWriter,
+    compress_block,
+    join_block,
+    open_archive_upload,
+)
+from ledgerkeep.database.postgres.backup_stream import (
+    ArchiveBegins,
+    BackupOptions,
+    BackupStream,
+    ServerProgress,
+    open_backup_stream,
+)
+from ledgerkeep.database.postgres.description import ServerDescription, describe
+from ledgerkeep.errors import BackupInterrupted, DatabaseError, ForeignCluster
+from ledgerkeep.policy.model import FullBackup
+from ledgerkeep.progress import Progress
+from ledgerkeep.storage.port import ObjectStore, StoredObject
+
+MANIFEST = "backup_manifest"
+
+
+def new_backup_id(server: ServerDescription) -> str:
+    """An id that sorts by time (the server's clock, UTC): `20260131T235959Z-F-1a2b3c4d`."""
+    return f"{server.clock:%Y%m%dT%H%M%SZ}-F-{token_hex(4)}"
+
+
+def stream_base_backup(
+    address: ServerAddress,
+    connection: psycopg.Connection,
+    before: ServerDescription,
+    catalog: Catalog,
+    *,
+    run: str,
+    progress: Progress,
+) -> StreamedBackup:
+    """Store a full base backup of the cluster, with the WAL that makes it consistent.
+
+    :param connection: an ordinary connection to the same server.
+    :param before: the server as it was before the backup.
+    :param run: the run this is done by.
+    :raises BackupInterrupted, DatabaseError, StorageError: nothing of it counts.
+    """
+    backup_id = new_backup_id(before)
+    prefix = keys.backup(catalog.environment, before.system_identifier, backup_id)
+    level = catalog.policy.storage.compression_level
+    options = _options(catalog.policy.database.full_backup, backup_id, level)
+    with open_backup_stream(address, options) as stream:
+        _same_cluster(stream, before)
+        archives, manifest = _store_stream(stream, catalog.store, prefix, level, progress)
+    after = describe(connection)
+    streamed = StreamedBackup(
+        id=backup_id,
+        environment=catalog.environment,
+        cluster=catalog.policy.database.cluster,
+        system_identifier=before.system_identifier,
+        created_at=after.clock,
+        made_by=f"ledgerkeep {__version__}",
+        run=run,
+        server_version=before.server_version,
+        timeline=stream.timeline,
+        start_lsn=stream.start_lsn,
+        stop_lsn=stream.require_stop_lsn(),
+        started_at=before.clock,
+        stopped_at=after.clock,
+        next_xid=after.next_xid,
+        segment_size=before.segment_size,
+        wal_level=before.wal_level,
+        data_checksums=before.data_checksums,
+        archives=archives,
+        manifest=manifest,
+        raw_bytes=sum(archive.raw_bytes for archive in archives),
+        stored_bytes=_stored_bytes(archives, manifest),
+        page_checksum_failures=stream.warnings if stream.pages_damaged else [],
+        server_settings=before.standby_settings,
+    )
+    catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
+    return streamed
+
+
+def _options(policy: FullBackup | None, backup_id: str, level: int) -> BackupOptions:
+    return BackupOptions(
+        label=f"ledgerkeep {backup_id}",
+        checkpoint=policy.checkpoint if policy else "fast",
+        max_rate_mib_per_second=policy.max_rate_mib_per_second if policy else None,
+        compression_level=level,
+    )
+
+
+def _same_cluster(stream: BackupStream, server: ServerDescription) -> None:
+    if stream.system_identifier != server.system_identifier:
+        raise ForeignCluster(
+            f"{stream.address.host}:{stream.address.port} answers with cluster "
+            f"{stream.system_identifier} on a replication connection, but with "
+            f"{server.system_identifier} on an ordinary one",
+            hint="is there a pooler or a load balancer between? give the connection the address "
+            "of the server itself",
+        )
+
+
+def _stored_bytes(archives: list[Archive], manifest: StoredObject) -> int:
+    return manifest.size + sum(volume.size for archive in archives for volume in archive.volumes)
+
+
+class _Receiver:
+    """Sends each event of a stream where it belongs: into an archive, or into the manifest."""
+
+    def __init__(
+        self, store: ObjectStore, prefix: str, open_uploads: ExitStack, workers: ThreadPoolExecutor
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._open = open_uploads
+        self._workers = workers
+        self._write: Callable[[memoryview], None] = _nowhere
+        self._finish: Callable[[], None] = _nothing
+        self.raw_bytes = 0
+        self.archives: list[Archive] = []
+        self.manifest: StoredObject | None = None
+
+    def receive(self, stream: BackupStream, pack: Pack, progress: Progress) -> None:
+        """Take a stream from its first byte to its last; everything is durable then."""
+        for event in stream.events():
+            if isinstance(event, memoryview):
+                self._write(event)
+            elif isinstance(event, ServerProgress):
+                self.raw_bytes = event.raw_bytes
+                total = max(stream.estimated_bytes, self.raw_bytes)
+                progress(self.raw_bytes, total, "base backup")
+            elif isinstance(event, ArchiveBegins):
+                self._finish()
+                self._begin_archive(event, pack)
+            else:
+                self._finish()
+                self._begin_manifest()
+        self._finish()
+
+    def _begin_archive(self, begins: ArchiveBegins, pack: Pack) -> None:
+        name = "base" if begins.tablespace_oid is None else str(begins.tablespace_oid)
+        volumes = VolumeWriter(self._store, f"{self._prefix}{name}.tar.zst")
+        upload = self._open.enter_context(open_archive_upload(volumes, self._workers, pack))
+        raw_before = self.raw_bytes
+
+        def finish() -> None:
+            self.archives.append(
+                Archive(
+                    tablespace_oid=begins.tablespace_oid,
+                    location=begins.location,
+                    volumes=upload.finish(),
+                    # The server has said how far it is right after the archive's last byte.
+                    raw_bytes=self.raw_bytes - raw_before,
+                )
+            )
+            self._open.close()
+
+        self._write, self._finish = upload.write, finish
+
+    def _begin_manifest(self) -> None:
+        key = f"{self._prefix}{MANIFEST}"
+        writer = self._open.enter_context(self._store.writer(key, content_type="application/json"))
+
+        def finish() -> None:
+            self.manifest = writer.commit()
+            self._open.close()
+
+        self._write, self._finish = writer.write, finish
+
+
+def _store_stream(
+    stream: BackupStream, store: ObjectStore, prefix: str, level: int, progress: Progress
+) -> tuple[list[Archive], StoredObject]:
+    pack: Pack = join_block if stream.compressed else partial(compress_block, level=level)
+    with ThreadPoolExecutor(os.cpu_count(), "pack") as workers, ExitStack() as uploads:
+        receiver = _Receiver(store, prefix, uploads, workers)
+        receiver.receive(stream, pack, progress)
+    if receiver.manifest is None or not receiver.archives:
+        raise BackupInterrupted(
+            f"the base backup of {stream.address.host}:{stream.address.port} came without "
+            "its manifest or without any archive",
+            hint="look at the server's log, then run it again",
+        )
+    return receiver.archives, receiver.manifest
+
+
+def _nowhere(data: memoryview) -> None:
+    raise DatabaseError(f"the server sent {len(data)} bytes that belong to no archive")
+
+
+def _nothing() -> None:
+    """Nothing is under way yet."""
