@@ -1,0 +1,174 @@
+"""A full backup of the protected cluster, as a story in two steps.
+
+`take_full_backup` streams the cluster into the store; `record_full_backup` reads all of it back
+and only then writes `recovery-point.json`. Between them stands nothing but the backup's id, so
+each step is a task of its own that may run on another worker, be killed at any byte, and be
+repeated: the first starts over and sweeps what was left, the second repeats itself to the same
+end. What was good before stays as it is, whatever happens here.
+"""
+
+import logging
+from datetime import timedelta
+
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import BaseBackup, Proof, StreamedBackup
+from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.database.postgres.base_backup import stream_base_backup
+from ledgerkeep.database.postgres.description import describe
+from ledgerkeep.database.postgres.lineage import check_lineage
+from ledgerkeep.database.postgres.lock import operation_lock
+from ledgerkeep.database.postgres.read_back import ReadBack, read_back
+from ledgerkeep.database.postgres.slots import ensure_slot
+from ledgerkeep.errors import PageChecksumFailure, RecoveryPointMissing
+from ledgerkeep.model import utc_now
+from ledgerkeep.progress import Progress
+
+_READ_BACK_WITHIN = timedelta(hours=24)
+"""A streamed backup that no run has recorded after this time is swept."""
+
+logger = logging.getLogger(__name__)
+
+
+def take_full_backup(
+    address: ServerAddress,
+    catalog: Catalog,
+    *,
+    run: str,
+    progress: Progress,
+    adopt_timeline: int | None = None,
+) -> str:
+    """Stream a full backup into the store and return its id; nothing counts yet.
+
+    :param run: the run this is done by (`dag_id/run_id`, or `cli`).
+    :param adopt_timeline: see `check_lineage`.
+    :raises OperationRunning: another backup of this cluster is under way.
+    :raises ForeignCluster, TimelineDiverged: this is not the cluster the catalog knows.
+    :raises DatabaseError, StorageError: it failed; nothing of it counts.
+    """
+    policy = catalog.policy.database
+    # One backup at a time: the lock lives in the server, so it holds across workers.
+    with operation_lock(address, f"{catalog.environment}/base backup") as connection:
+        # Is this the cluster whose backups lie in that place?
+        server = describe(connection)
+        check_lineage(address, server, catalog, adopt_timeline=adopt_timeline)
+        # From before the backup on, the server keeps WAL for shipping: no gap behind the backup.
+        if policy.wal_shipping is not None:
+            ensure_slot(connection, policy.wal_shipping.slot)
+        # What killed runs have left costs money and proves nothing.
+        sweep_unfinished(catalog, server.system_identifier, run=run)
+        # Every byte from the server to the store.
+        streamed = stream_base_backup(
+            address, connection, server, catalog, run=run, progress=progress
+        )
+    return streamed.id
+
+
+def record_full_backup(
+    catalog: Catalog, backup_id: str, *, run: str, progress: Progress
+) -> BaseBackup:
+    """Read a streamed backup back and let it exist.
+
+    :raises RecoveryPointMissing: no backup of that id was streamed.
+    :raises ObjectMissing, ObjectCorrupt: it is not whole; it will never count.
+    :raises PageChecksumFailure: it exists, but the server found damaged pages while it was taken.
+    """
+    streamed = find_streamed(catalog, backup_id)
+    # Every file, as the server's manifest says.
+    found = read_back(catalog.store, streamed, progress)
+    # From here on it must not be deleted; not earlier, or a broken one could not be swept.
+    _retain(catalog, streamed)
+    # The last write: now the backup exists.
+    backup = BaseBackup(**streamed.model_dump(), file_count=found.files)
+    catalog.commit_backup(backup)
+    _prove(catalog, backup, found, run)
+    # It is kept, because a damaged page is better than none; but somebody has to know.
+    if backup.page_checksum_failures:
+        raise _damaged_pages(backup)
+    return backup
+
+
+def verify_backup(catalog: Catalog, backup: BaseBackup, *, run: str, progress: Progress) -> Proof:
+    """Read a backup back again, at any later time, and record that it is still intact.
+
+    :raises ObjectMissing, ObjectCorrupt: it is not.
+    """
+    return _prove(catalog, backup, read_back(catalog.store, backup, progress), run)
+
+
+def find_streamed(catalog: Catalog, backup_id: str) -> StreamedBackup:
+    """What the stream of that backup left.
+
+    :raises RecoveryPointMissing:
+    """
+    for system_identifier in catalog.system_identifiers():
+        streamed = _read_streamed(catalog, system_identifier, backup_id)
+        if streamed is not None:
+            return streamed
+    raise RecoveryPointMissing(
+        f"no backup {backup_id} was streamed to {catalog.store.location}/{catalog.environment}",
+        hint="was it interrupted, and swept by a later run? take a new full backup",
+    )
+
+
+def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> list[str]:
+    """Remove what interrupted backups have left; the ids. Call it under the operation's lock.
+
+    A backup whose stream is complete may be being read back by its own run at this moment, so it
+    is left for a day, unless it is this run's: then this is its retry, from the start.
+    """
+    swept = []
+    for backup_id in catalog.unfinished_backups(system_identifier):
+        streamed = _read_streamed(catalog, system_identifier, backup_id)
+        if streamed is not None and _may_be_recorded(streamed, run):
+            continue
+        prefix = keys.backup(catalog.environment, system_identifier, backup_id)
+        removed = catalog.store.delete_prefix(prefix)
+        logger.warning("removed unfinished backup %s (%d objects)", backup_id, removed)
+        swept.append(backup_id)
+    return swept
+
+
+def _may_be_recorded(streamed: StreamedBackup, run: str) -> bool:
+    return streamed.run != run and utc_now() - streamed.created_at < _READ_BACK_WITHIN
+
+
+def _read_streamed(
+    catalog: Catalog, system_identifier: str, backup_id: str
+) -> StreamedBackup | None:
+    key = keys.backup(catalog.environment, system_identifier, backup_id) + keys.STREAM
+    if catalog.store.head(key) is None:
+        return None
+    return StreamedBackup.from_json(catalog.store.get(key))
+
+
+def _retain(catalog: Catalog, backup: StreamedBackup) -> None:
+    retention = catalog.retention("backups")
+    if retention is None:
+        return
+    for archive in backup.archives:
+        for volume in archive.volumes:
+            catalog.store.retain(volume.key, retention)
+    catalog.store.retain(backup.manifest.key, retention)
+
+
+def _prove(catalog: Catalog, backup: BaseBackup, found: ReadBack, run: str) -> Proof:
+    proof = Proof(
+        recovery_point_id=backup.id,
+        level="intact",
+        shown_at=utc_now(),
+        run=run,
+        stops_because=f"all {found.files} files were read back; it has not been restored yet",
+    )
+    catalog.commit_proof(backup.system_identifier, proof)
+    return proof
+
+
+def _damaged_pages(backup: BaseBackup) -> PageChecksumFailure:
+    failures = backup.page_checksum_failures
+    return PageChecksumFailure(
+        f"backup {backup.id} is recorded, but the server found wrong page checksums in it: "
+        f"{'; '.join(failures)}",
+        hint="the database itself is damaged: find the tables with pg_amcheck, and restore them "
+        "from a backup before this one; the earlier backups are not affected",
+    )
