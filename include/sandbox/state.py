@@ -49,6 +49,8 @@ class Ports(BaseModel):
     store: int
     aws: int
     airflow: int
+    task_logs: int
+    trigger_logs: int
 
     @classmethod
     def choose(cls) -> "Ports":
