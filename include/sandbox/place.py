@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ledgerkeep.database.postgres.programs import Account, Programs, find_programs, server_account
+from ledgerkeep.errors import WorkerError
 from ledgerkeep.worker import WorkerSettings
 
 
@@ -65,7 +66,8 @@ def _reachable(home: Path, account: Account) -> Path:
 def _package(name: str) -> Path:
     """Where a package is installed, without importing it: this one has much to say on import."""
     found = find_spec(name)
-    assert found is not None and found.origin is not None, f"{name} is in requirements.txt"
+    if found is None or found.origin is None:
+        raise WorkerError(f"the package {name} is not installed", hint="run make install again")
     return Path(found.origin).parent
 
 

@@ -127,8 +127,7 @@ def _start_aws(start: Start) -> str:
     server = start.started(
         "aws",
         processes.start(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1"]
-            + ["-p", str(start.state.ports.aws)],
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", f"-p{start.state.ports.aws}"],
             home=start.home,
             log=start.log("aws"),
             directory=start.home,

@@ -1,0 +1,1 @@
+"""The sandbox in containers: what `docker-compose.yaml` needs beyond the images it names."""
