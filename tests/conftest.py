@@ -81,11 +81,13 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
 
-def make_cluster(place: Place, data: Path, **settings: str) -> Cluster:
+def make_cluster(
+    place: Place, data: Path, *, initdb: tuple[str, ...] = (), **settings: str
+) -> Cluster:
     """initdb and start a cluster with a password for the superuser over TCP."""
     from include.sandbox.ports import free_ports
 
-    init_cluster(place.programs, place.account, data)
+    init_cluster(place.programs, place.account, data, *initdb)
     with (data / "pg_hba.conf").open("w") as rules:
         rules.write("local all all trust\nlocal replication all trust\n")
         rules.write("host all all 127.0.0.1/32 scram-sha-256\n")

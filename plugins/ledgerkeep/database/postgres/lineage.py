@@ -29,7 +29,7 @@ from ledgerkeep.database.postgres.timeline_history import (
 )
 from ledgerkeep.database.postgres.wal_segment import stored_content_hash
 from ledgerkeep.database.postgres.wal_stream import read_wal
-from ledgerkeep.errors import ForeignCluster, TimelineDiverged
+from ledgerkeep.errors import ForeignCluster, TimelineDiverged, WalGap
 
 _WHICH_SERVER = (
     "is this a clone or a restored copy? point the connection at the original, "
@@ -55,6 +55,9 @@ class Lineage:
     """Of the server's timeline."""
     last: WalStretch | None
     """The newest stretch in the catalog."""
+    adopted: bool = False
+    """The server's timeline leaves the stored one early, and is the one to protect: WAL starts
+    anew on it."""
 
 
 def check_lineage(
@@ -76,11 +79,13 @@ def check_lineage(
     stored = _stored_position(catalog, server, last)
     if stored is None:
         return Lineage(history, last)
-    adopted = adopt_timeline == server.timeline or _is_adopted(catalog, server, stored, history)
+    adopted = _leaves_early(history, stored) and (
+        adopt_timeline == server.timeline or _has_backup_after(catalog, server, stored, history)
+    )
     judge(server, history, stored, adopted=adopted)
     if last is not None and not adopted:
         _compare_last_segment(address, catalog, server, last)
-    return Lineage(history, last)
+    return Lineage(history, last, adopted)
 
 
 def judge(
@@ -156,21 +161,20 @@ def _stored_position(
     return StoredPosition(newest.timeline, newest.stop_lsn, f"base backup {newest.id} ends at")
 
 
-def _is_adopted(
+def _leaves_early(history: TimelineHistory, stored: StoredPosition) -> bool:
+    left_at = history.end_of(stored.timeline)
+    return left_at is not None and left_at < stored.lsn
+
+
+def _has_backup_after(
     catalog: Catalog,
     server: ServerDescription,
     stored: StoredPosition,
     history: TimelineHistory,
 ) -> bool:
     """Whether a base backup already follows the server's line past the stored timeline."""
-    left_at = history.end_of(stored.timeline)
-    if left_at is None or left_at >= stored.lsn:
-        return False
     line = set(history.lineage(stored.timeline)) - {stored.timeline}
-    return any(
-        backup.timeline in line and backup.start_lsn >= left_at
-        for backup in catalog.backups(server.system_identifier)
-    )
+    return any(backup.timeline in line for backup in catalog.backups(server.system_identifier))
 
 
 def _compare_last_segment(
@@ -180,12 +184,17 @@ def _compare_last_segment(
     size = last.segment_size
     number = parse_segment_name(last.last_segment, size)[1]
     start = number * size
-    content = read_wal(address, timeline=last.timeline, start=start, end=start + size)
-    if content is None:
-        return
     key = keys.wal_segment(catalog.environment, last.system_identifier, last.last_segment)
+    if catalog.store.head(key) is None:
+        return
+    content = hashlib.sha256()
+    try:
+        for piece in read_wal(address, timeline=last.timeline, start=start, end=start + size):
+            content.update(piece)
+    except WalGap:
+        return
     stored = stored_content_hash(catalog.store, key)
-    theirs = hashlib.sha256(content).hexdigest()
+    theirs = content.hexdigest()
     if stored != theirs:
         raise ForeignCluster(
             f"segment {last.last_segment} differs: SHA-256 of its content is {theirs} on the "

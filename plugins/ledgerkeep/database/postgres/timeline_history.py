@@ -33,6 +33,27 @@ class TimelineHistory:
         """Where this timeline itself begins (0 for the first)."""
         return self.switches[-1][1] if self.switches else 0
 
+    def begin_of(self, timeline: int) -> int:
+        """Where this timeline or an ancestor begins (0 for the oldest)."""
+        older = [switch for ancestor, switch in self.switches if ancestor < timeline]
+        return older[-1] if older else 0
+
+    def at(self, position: int) -> int:
+        """The timeline of this lineage on which the byte at `position` was written."""
+        for ancestor, switch in self.switches:
+            if position < switch:
+                return ancestor
+        return self.timeline
+
+    def ancestors_in(self, timeline: int, position: int) -> frozenset[int]:
+        """Timelines that a page at `position` may name in a file of `timeline` besides that one.
+
+        The segment in which a timeline begins is a copy of the one before up to that point.
+        """
+        if position >= self.begin_of(timeline):
+            return frozenset()
+        return frozenset(ancestor for ancestor, _ in self.switches if ancestor < timeline)
+
     def lineage(self, start: int) -> list[int]:
         """The timelines from ancestor `start` down to this one, in order."""
         return [timeline for timeline, _ in self.switches if timeline >= start] + [self.timeline]

@@ -46,10 +46,14 @@ class Segment:
     """Timelines its first page may name besides its own: the segment in which a timeline
     branches off begins with what was copied from the timeline before."""
 
+    partial: bool = False
+    """Only its beginning, because its timeline was left inside it; the rest is zeros."""
+
     @property
     def name(self) -> str:
         """Its file name."""
-        return segment_of(self.timeline, self.start, self.size)
+        whole = segment_of(self.timeline, self.start, self.size)
+        return f"{whole}.partial" if self.partial else whole
 
     @property
     def end(self) -> int:
@@ -60,11 +64,6 @@ class Segment:
     def key(self) -> str:
         """Where it is stored."""
         return keys.wal_segment(self.environment, self.system_identifier, self.name)
-
-    @property
-    def partial_key(self) -> str:
-        """Where its beginning is stored when its timeline was left inside it."""
-        return keys.wal_segment(self.environment, self.system_identifier, f"{self.name}.partial")
 
 
 @dataclass(frozen=True)

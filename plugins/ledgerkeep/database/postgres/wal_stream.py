@@ -11,6 +11,7 @@ busy elsewhere it must come by with `keep_alive` now and then.
 import select
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -122,6 +123,14 @@ class WalStream:
             if size == 0 and not self._wait(deadline):
                 return
 
+    def silent(self) -> DatabaseUnavailable:
+        """The error for a server that has WAL and does not send it."""
+        return DatabaseUnavailable(
+            f"{self._address} sent no WAL from {format_lsn(self._position)} on, although it has it",
+            hint="is the server overloaded or the network cut? run again: "
+            "the slot keeps what was not stored yet",
+        )
+
     def _begin(self, timeline: int, start: int) -> None:
         slot = f'SLOT "{self._slot}" ' if self._slot else ""
         result = self._connection.exec_(
@@ -213,25 +222,28 @@ class WalStream:
 
 
 def read_wal(
-    address: ServerAddress, *, timeline: int, start: int, end: int, patience: float = 30.0
-) -> bytes | None:
-    """WAL from `start` to `end`, read without a slot; None when the server no longer has it.
+    address: ServerAddress, *, timeline: int, start: int, end: int, patience: float = 60.0
+) -> Iterator[bytes]:
+    """WAL from `start` to `end`, read without a slot, in pieces as they come.
 
-    :raises DatabaseUnavailable: it did not come within `patience` seconds.
+    :param patience: seconds the server may be silent.
+    :raises WalGap: the server no longer has it.
+    :raises DatabaseUnavailable: the connection was lost, or the server went silent.
     """
-    body = bytearray()
-    deadline = time.monotonic() + patience
+    position = start
+    with WalStream(address, timeline=timeline, start=start) as stream:
+        while position < end:
+            chunk = stream.receive(patience)
+            if chunk is None:
+                raise stream.silent()
+            yield bytes(chunk.data[: end - position])
+            position += len(chunk.data)
+
+
+def has_wal(address: ServerAddress, *, timeline: int, position: int) -> bool:
+    """Whether the server still has the WAL at `position`, which it has written already."""
     try:
-        with WalStream(address, timeline=timeline, start=start) as stream:
-            while len(body) < end - start:
-                chunk = stream.receive(deadline - time.monotonic())
-                if chunk is None:
-                    raise DatabaseUnavailable(
-                        f"the server sent {len(body)} of {end - start} bytes of WAL "
-                        f"from {format_lsn(start)}",
-                        hint="is the server overloaded? run again",
-                    )
-                body += chunk.data
+        next(read_wal(address, timeline=timeline, start=position, end=position + 1))
     except WalGap:
-        return None
-    return bytes(body[: end - start])
+        return False
+    return True

@@ -1,0 +1,180 @@
+"""Clusters with 1 MB segments, copies of them, and catalogs to ship their WAL to."""
+
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import BaseBackup, WalStretch
+from ledgerkeep.database.postgres.address import connect
+from ledgerkeep.database.postgres.description import describe
+from ledgerkeep.database.postgres.ship_wal import ship_wal
+from ledgerkeep.model import utc_now
+from ledgerkeep.policy.model import Policy
+from ledgerkeep.storage.port import ObjectStore, StoredObject
+from zstandard import ZstdDecompressor
+
+from include.sandbox.place import Place
+from include.sandbox.ports import free_ports
+from tests.conftest import Cluster, _start, make_cluster
+from tests.support.memory_store import MemoryStore
+
+MEGABYTE = 1 << 20
+_POLICY = Path(__file__).resolve().parents[3] / "include" / "policies" / "production.yaml"
+
+
+@contextmanager
+def small_cluster(place: Place, **settings: str) -> Iterator[Cluster]:
+    """A cluster with segments of 1 MB, so that tests can fill many of them."""
+    data = place.servers / f"w{secrets.token_hex(4)}"
+    limits = {"max_wal_size": "4MB", "min_wal_size": "2MB", "checkpoint_timeout": "1h"}
+    made = make_cluster(place, data, initdb=("--wal-segsize=1",), **{**limits, **settings})
+    try:
+        yield made
+    finally:
+        made.stop(immediate=True)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def copy_of(source: Cluster, *, standby: bool = False) -> Iterator[Cluster]:
+    """A physical copy, started as a primary of its own, or as a streaming standby."""
+    place = source.place
+    data = place.servers / f"k{secrets.token_hex(4)}"
+    subprocess.run(
+        [
+            place.programs.path("pg_basebackup"),
+            "-D",
+            str(data),
+            "-c",
+            "fast",
+            "-d",
+            source.server.address.conninfo(),
+            *(["-R"] if standby else []),
+        ],
+        check=True,
+        capture_output=True,
+        cwd=place.servers,
+        **place.account.popen(),
+    )
+    port = free_ports(1)[0]
+    copied = Cluster(place, data, port, source.settings, _start(place, data, port, source.settings))
+    try:
+        yield copied
+    finally:
+        copied.stop(immediate=True)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def catalog_for(slot: str, store: ObjectStore | None = None, **storage: object) -> Catalog:
+    """A catalog whose policy ships WAL over `slot`."""
+    policy = yaml.safe_load(_POLICY.read_text())
+    policy["database"]["wal_shipping"]["slot"] = slot
+    policy["storage"].update(storage)
+    return Catalog(store or MemoryStore(), Policy.model_validate(policy))
+
+
+def ship(cluster: Cluster, catalog: Catalog, **how: float) -> list[WalStretch]:
+    """One shipping run."""
+    return ship_wal(cluster.address, catalog, run="test", **how)
+
+
+def ship_one(cluster: Cluster, catalog: Catalog) -> WalStretch:
+    """One shipping run that records exactly one stretch."""
+    stretches = ship(cluster, catalog)
+    assert len(stretches) == 1
+    return stretches[0]
+
+
+def write_wal(cluster: Cluster, megabytes: int) -> None:
+    """Fill about that many segments."""
+    with connect(cluster.address) as connection:
+        for _ in range(megabytes):
+            connection.execute("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))")
+
+
+def slot_position(cluster: Cluster, slot: str) -> int:
+    """The slot's restart_lsn, as a number."""
+    from ledgerkeep.catalog.lsn import parse_lsn
+
+    return parse_lsn(
+        cluster.execute(
+            f"SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        )[0][0]
+    )
+
+
+def recycle(cluster: Cluster) -> None:
+    """Let the server remove the WAL that no slot keeps."""
+    cluster.execute("CHECKPOINT")
+    cluster.execute("SELECT pg_switch_wal()")
+    cluster.execute("CHECKPOINT")
+
+
+def stored_content(catalog: Catalog, system_identifier: str, name: str) -> bytes:
+    """A stored segment, decompressed."""
+    key = keys.wal_segment(catalog.environment, system_identifier, name)
+    return ZstdDecompressor().decompressobj().decompress(catalog.store.get(key))
+
+
+def waldump(cluster: Cluster, catalog: Catalog, stretch: WalStretch, *arguments: str) -> str:
+    """What pg_waldump reads in the stored segments of a stretch."""
+    directory = cluster.place.servers / f"d{secrets.token_hex(4)}"
+    directory.mkdir(mode=0o755)
+    for name in stored_names(catalog, stretch):
+        content = stored_content(catalog, stretch.system_identifier, name)
+        (directory / name).write_bytes(content)
+    program = cluster.place.programs.path("pg_waldump")
+    first, last = stretch.first_segment, stretch.last_segment
+    said = subprocess.run(
+        [program, "--quiet", *arguments, "-p", str(directory), first, last],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    shutil.rmtree(directory)
+    return said.stdout
+
+
+def stored_names(catalog: Catalog, stretch: WalStretch) -> list[str]:
+    """Names of the stored segments of a stretch, in order."""
+    found = catalog.wal_names(
+        stretch.system_identifier, stretch.timeline, stretch.first_segment, stretch.last_segment
+    )
+    return [name for name in found if len(name) == 24]
+
+
+def record_backup(cluster: Cluster, catalog: Catalog) -> BaseBackup:
+    """The record of a base backup that starts and ends now (its archives do not matter here)."""
+    with connect(cluster.address) as connection:
+        server = describe(connection)
+    backup = BaseBackup(
+        id=f"b-{secrets.token_hex(4)}",
+        environment=catalog.environment,
+        cluster="c",
+        system_identifier=server.system_identifier,
+        created_at=utc_now(),
+        made_by="test",
+        server_version=server.server_version,
+        timeline=server.timeline,
+        start_lsn=server.lsn,
+        stop_lsn=server.lsn,
+        started_at=server.clock,
+        stopped_at=server.clock,
+        next_xid=server.next_xid,
+        segment_size=server.segment_size,
+        wal_level=server.wal_level,
+        data_checksums=True,
+        archives=[],
+        manifest=StoredObject(key="m", size=0, sha256="0" * 64),
+        file_count=0,
+        raw_bytes=0,
+        stored_bytes=0,
+    )
+    catalog.commit_backup(backup)
+    return backup
