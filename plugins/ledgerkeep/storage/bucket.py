@@ -9,7 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 
@@ -36,7 +36,7 @@ class Bucket:
     name: str
     client: "S3Client"
     ranges: "RangeClient" = field(repr=False)
-    encryption: Mapping[str, str | bool]
+    encryption: Mapping[str, Any]
     """Request parameters for server-side encryption."""
     patience: float
     """Seconds for which an unavailable store is waited for."""

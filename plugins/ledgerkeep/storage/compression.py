@@ -7,7 +7,7 @@ volumes make them. Nothing expands beyond a bound at a time, however well it was
 
 import secrets
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 import zstandard
 
@@ -76,7 +76,7 @@ def decompress(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     seal = secrets.token_bytes(16)
     source = _Source(chunks, compress_bytes(seal, level=1))
     reader = zstandard.ZstdDecompressor().stream_reader(
-        source, read_size=CHUNK, read_across_frames=True
+        cast("IO[bytes]", source), read_size=CHUNK, read_across_frames=True
     )
     held = b""
     try:

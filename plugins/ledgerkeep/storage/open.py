@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -78,7 +78,7 @@ def open_store(
     )
 
 
-def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[str, str | bool]:
+def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[str, Any]:
     """The policy's server-side encryption, or the worker's where the store has no KMS."""
     mode = storage.encryption.mode
     if settings.store_encryption != "policy":
@@ -88,7 +88,7 @@ def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[st
     if mode == "AES256":
         return {"ServerSideEncryption": "AES256"}
     # A bucket key spares a request to KMS for each of the many small WAL objects.
-    parameters: dict[str, str | bool] = {
+    parameters: dict[str, Any] = {
         "ServerSideEncryption": "aws:kms",
         "BucketKeyEnabled": True,
     }
@@ -99,11 +99,11 @@ def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[st
 
 def _control_client(session: boto3.Session, storage: Storage, access: StoreAccess) -> "S3Client":
     try:
-        # Only the client knows which endpoint the environment or the shared configuration set.
+        # Only a client knows which endpoint the environment or the shared configuration names.
         client: S3Client = session.client(
             "s3", endpoint_url=access.endpoint_url, config=_configuration(storage, "path")
         )
-        if storage.path_style or _is_elsewhere(client.meta.endpoint_url):
+        if not _is_virtual(client, storage):
             return client
         return session.client(
             "s3", endpoint_url=access.endpoint_url, config=_configuration(storage, "virtual")
@@ -116,9 +116,9 @@ def _control_client(session: boto3.Session, storage: Storage, access: StoreAcces
         ) from problem
 
 
-def _is_elsewhere(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    return _AWS_HOST.fullmatch(host) is None
+def _is_virtual(client: "S3Client", storage: Storage) -> bool:
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return not storage.path_style and _AWS_HOST.fullmatch(host) is not None
 
 
 def _configuration(storage: Storage, style: Literal["path", "virtual"]) -> Config:
@@ -139,7 +139,7 @@ def _configuration(storage: Storage, style: Literal["path", "virtual"]) -> Confi
 def _range_client(session: boto3.Session, storage: Storage, client: "S3Client") -> RangeClient:
     """Obstore on the same endpoint, named in full so that it looks at no environment of its own."""
     endpoint = urlsplit(client.meta.endpoint_url)
-    virtual = client.meta.config.s3["addressing_style"] == "virtual"
+    virtual = _is_virtual(client, storage)
     host = f"{storage.bucket}.{endpoint.netloc}" if virtual else endpoint.netloc
     config: S3Config = {
         "aws_endpoint_url_s3": f"{endpoint.scheme}://{host}{endpoint.path}".rstrip("/"),
@@ -166,9 +166,9 @@ def _range_client(session: boto3.Session, storage: Storage, client: "S3Client") 
 def _credentials_of(session: boto3.Session) -> Callable[[], "S3Credential"]:
     def provide() -> "S3Credential":
         credentials = session.get_credentials()
-        if credentials is None:
+        frozen = credentials.get_frozen_credentials() if credentials else None
+        if frozen is None or frozen.access_key is None or frozen.secret_key is None:
             raise NoCredentialsError
-        frozen = credentials.get_frozen_credentials()
         # boto3 knows when they end and renews them; asking it again now and then costs nothing.
         return {
             "access_key_id": frozen.access_key,
