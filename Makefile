@@ -55,7 +55,7 @@ lint: $(INSTALLED) ## check style, types and the direction of imports
 	$(VENV)/lint-imports
 
 bench: $(INSTALLED) ## measure against pg_basebackup, and pgBackRest where it is on the PATH
-	$(VENV)/python -m tests.bench
+	$(VENV)/python -m include.bench
 
 requirements: $(INSTALLED) ## resolve requirements.in into requirements.txt anew
 	$(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade requirements.in -o requirements.txt

@@ -47,10 +47,19 @@ class Sandbox:
         """What is remembered about it."""
         return State.load(self.home)
 
+    def place(self) -> Place:
+        """Where its PostgreSQL servers are; made if need be."""
+        return prepare_place(self.home)
+
 
 def default_sandbox() -> Sandbox:
     """The sandbox of this clone."""
     return Sandbox(environment.ROOT / ".sandbox")
+
+
+def is_up(sandbox: Sandbox) -> bool:
+    """Whether every server runs."""
+    return set(sandbox.state().running) == SERVERS
 
 
 def up(sandbox: Sandbox, *, size_mb: int = DEFAULT_SIZE_MB, say: Say = print) -> bool:
@@ -61,11 +70,11 @@ def up(sandbox: Sandbox, *, size_mb: int = DEFAULT_SIZE_MB, say: Say = print) ->
     """
     with _locked(sandbox):
         state = sandbox.state()
-        if set(state.running) == SERVERS:
+        if is_up(sandbox):
             say(f"the sandbox is up already: {environment.airflow_url(state.ports)}")
             return False
         refuse_broken_policies(environment.POLICIES)
-        place = prepare_place(sandbox.home)
+        place = sandbox.place()
         _end_everything(sandbox, place, state)
         if not state.ports.all_free():
             state = state.model_copy(update={"ports": Ports.choose()})
@@ -85,7 +94,7 @@ def down(sandbox: Sandbox, *, say: Say = print) -> None:
         say("there is no sandbox")
         return
     with _locked(sandbox):
-        ended = _end_everything(sandbox, prepare_place(sandbox.home), sandbox.state())
+        ended = _end_everything(sandbox, sandbox.place(), sandbox.state())
         say("the sandbox is down" if ended else "the sandbox was not up")
 
 
@@ -105,7 +114,7 @@ def clean(sandbox: Sandbox, *, say: Say = print) -> None:
     down(sandbox, say=say)
     if not sandbox.home.exists():
         return
-    shutil.rmtree(prepare_place(sandbox.home).servers)
+    shutil.rmtree(sandbox.place().servers)
     shutil.rmtree(sandbox.home)
     say("its data are removed")
 
@@ -118,7 +127,7 @@ def _end_everything(sandbox: Sandbox, place: Place, state: State) -> int:
     ours = processes.leftovers(sandbox.home, place.servers, known)
     # Airflow and its tasks first, so that they can still say goodbye to the servers they use.
     processes.end(
-        [process for process in ours if process.pid not in ids], first=signal.SIGTERM, grace=15
+        [process for process in ours if process.pid not in ids], first=signal.SIGTERM, grace=10
     )
     for name, process in backing.items():
         if process:

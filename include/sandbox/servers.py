@@ -5,12 +5,13 @@ clock: every server is asked until it answers.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 
 import httpx
@@ -19,7 +20,7 @@ from include.sandbox import database, environment, loan_data, objectstore, proce
 from include.sandbox.database import DatabaseServer
 from include.sandbox.objectstore import Credentials
 from include.sandbox.place import Place
-from include.sandbox.processes import Daemon
+from include.sandbox.processes import Daemon, ServerFailed
 from include.sandbox.state import State, write_private
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policies
@@ -38,13 +39,22 @@ class Start:
     size_mb: int
     say: Say
     _lock: Lock = field(default_factory=Lock)
+    _abandoned: Event = field(default_factory=Event)
 
     def started(self, name: str, server: Daemon) -> Daemon:
         """Remember a server at once, so that a `down` finds it whatever happens next."""
         with self._lock:
             self.state.servers[name] = server
             self.state.save(self.home)
+        if self._abandoned.is_set():
+            raise ServerFailed(name, self.log(name), "was started in vain: another one failed")
         return server
+
+    def abandon(self) -> None:
+        """End what was started, so that whoever waits for it stops waiting."""
+        self._abandoned.set()
+        ours = processes.leftovers(self.home, self.place.servers, self.state.servers.values())
+        processes.end(ours, first=signal.SIGINT, grace=5)
 
     def log(self, name: str) -> Path:
         """The log of a server that runs under our account."""
@@ -59,8 +69,12 @@ def start_everything(start: Start) -> None:
     began = monotonic()
     start.state.servers.clear()
     with ThreadPoolExecutor(len(_STARTERS)) as pool:
-        for done in as_completed([pool.submit(starter, start) for starter in _STARTERS]):
-            start.say(f"{monotonic() - began:5.1f} s  {done.result()}")
+        try:
+            for done in as_completed([pool.submit(starter, start) for starter in _STARTERS]):
+                start.say(f"{monotonic() - began:5.1f} s  {done.result()}")
+        except BaseException:
+            start.abandon()
+            raise
 
 
 def protected_server(state: State, place: Place) -> DatabaseServer:

@@ -1,0 +1,136 @@
+"""Airflow's REST API as the demo needs it: switch a DAG on, start a run, watch it.
+
+Everything goes the way an operator's script would go, with a user's password and the public API;
+nothing reads Airflow's database.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+
+FINISHED = frozenset({"success", "failed"})
+
+
+class AirflowRefused(Exception):
+    """Airflow did not do what it was asked."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task of a run, as it stands."""
+
+    task_id: str
+    state: str
+    """`none` before the scheduler has looked at it."""
+    try_number: int
+    started_at: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it failed itself (and not because one before it did)."""
+        return self.state == "failed"
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run that was started."""
+
+    dag_id: str
+    run_id: str
+
+    @property
+    def name(self) -> str:
+        """As evidence and reports name it."""
+        return f"{self.dag_id}/{self.run_id}"
+
+
+class AirflowApi:
+    """A session of one user."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        """Log in.
+
+        :raises AirflowRefused: the password is wrong, or there is no Airflow.
+        """
+        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        login = {"username": username, "password": password}
+        token = self._call("POST", "/auth/token", json=login)["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
+
+    def wait_for_dags(self, dag_ids: list[str], *, timeout: float = 90) -> None:
+        """Return when all these DAGs have been read.
+
+        :raises AirflowRefused: one cannot be imported, or the time (seconds) is over.
+        """
+        deadline = monotonic() + timeout
+        while missing := [name for name in dag_ids if not self._knows(name)]:
+            problems = self._call("GET", "/api/v2/importErrors")["import_errors"]
+            if problems or monotonic() > deadline:
+                why = "\n".join(f"{one['filename']}: {one['stack_trace']}" for one in problems)
+                raise AirflowRefused(f"Airflow has no DAG {', '.join(missing)}\n{why}".rstrip())
+            sleep(0.5)
+
+    def switch(self, dag_id: str, *, on: bool) -> bool:
+        """Switch a DAG on or off; returns whether it was on before."""
+        was_on = not self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": not on})
+        return was_on
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Start a run."""
+        run_id = f"demo__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f%z}"
+        asked = {"logical_date": None, "dag_run_id": run_id, "conf": conf or {}}
+        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
+        return DagRun(dag_id, run_id)
+
+    def state(self, run: DagRun) -> str:
+        """State of the run: queued, running, success or failed."""
+        return str(self._call("GET", self._path(run))["state"])
+
+    def tasks(self, run: DagRun) -> list[TaskState]:
+        """The run's tasks, in the order in which they started; those that did not, last."""
+        found = self._call("GET", f"{self._path(run)}/taskInstances")["task_instances"]
+        tasks = [
+            TaskState(
+                task_id=one["task_id"],
+                state=one["state"] or "none",
+                try_number=one["try_number"],
+                started_at=one["start_date"],
+            )
+            for one in found
+        ]
+        return sorted(tasks, key=lambda task: (task.started_at is None, task.started_at or ""))
+
+    def log(self, run: DagRun, task: TaskState) -> list[str]:
+        """The lines of a task's log, as far as it is written."""
+        path = f"{self._path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        answer = self._call("GET", path, headers={"Accept": "application/json"})
+        return [_line(one) for one in answer["content"]]
+
+    def _knows(self, dag_id: str) -> bool:
+        return self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK
+
+    def _path(self, run: DagRun) -> str:
+        return f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"
+
+    def _call(self, method: str, path: str, **how: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **how)
+        except httpx.TransportError as problem:
+            raise AirflowRefused(f"{method} {path}: {problem}") from problem
+        if answer.is_error:
+            raise AirflowRefused(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+
+def _line(content: Any) -> str:
+    """A line of a log: structured where Airflow could read it, otherwise as it is."""
+    if isinstance(content, str):
+        return content
+    text = str(content["event"])
+    for error in content.get("error_detail") or []:
+        text += f"\n{error.get('exc_type')}: {error.get('exc_value')}"
+    return text
