@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from zstandard import ZstdDecompressor
+
+from include.sandbox.place import Place
+from include.sandbox.ports import free_ports
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, WalStretch
@@ -17,10 +21,6 @@ from ledgerkeep.database.postgres.ship_wal import ship_wal
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.port import ObjectStore, StoredObject
-from zstandard import ZstdDecompressor
-
-from include.sandbox.place import Place
-from include.sandbox.ports import free_ports
 from tests.conftest import Cluster, _start, make_cluster
 from tests.support.memory_store import MemoryStore
 
@@ -42,33 +42,44 @@ def small_cluster(place: Place, **settings: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def copy_of(source: Cluster, *, standby: bool = False) -> Iterator[Cluster]:
-    """A physical copy, started as a primary of its own, or as a streaming standby."""
+def copy_of(
+    source: Cluster, *, standby: bool = False, cold: bool = False, **settings: str
+) -> Iterator[Cluster]:
+    """A physical copy, started as a primary of its own, or as a streaming standby.
+
+    :param cold: copied while the source is stopped, its slots included.
+    """
     place = source.place
     data = place.servers / f"k{secrets.token_hex(4)}"
-    subprocess.run(
-        [
-            place.programs.path("pg_basebackup"),
-            "-D",
-            str(data),
-            "-c",
-            "fast",
-            "-d",
-            source.server.address.conninfo(),
-            *(["-R"] if standby else []),
-        ],
-        check=True,
-        capture_output=True,
-        cwd=place.servers,
-        **place.account.popen(),
-    )
+    data.mkdir(mode=0o700)
+    place.account.own(data)
+    if cold:
+        source.stop()
+        subprocess.run(["cp", "-a", f"{source.data}/.", str(data)], check=True)
+        source.start()
+    else:
+        _base_backup(source, data, *(["-R"] if standby else []))
     port = free_ports(1)[0]
-    copied = Cluster(place, data, port, source.settings, _start(place, data, port, source.settings))
+    settings = {**source.settings, **settings}
+    copied = Cluster(place, data, port, settings, _start(place, data, port, settings))
     try:
         yield copied
     finally:
         copied.stop(immediate=True)
         shutil.rmtree(data, ignore_errors=True)
+
+
+def _base_backup(source: Cluster, data: Path, *arguments: str) -> None:
+    place = source.place
+    program = place.programs.path("pg_basebackup")
+    conninfo = source.server.address.conninfo()
+    subprocess.run(
+        [program, "-D", str(data), "-c", "fast", "-d", conninfo, *arguments],
+        check=True,
+        capture_output=True,
+        cwd=place.servers,
+        **place.account.popen(),
+    )
 
 
 def catalog_for(slot: str, store: ObjectStore | None = None, **storage: object) -> Catalog:
@@ -95,7 +106,9 @@ def write_wal(cluster: Cluster, megabytes: int) -> None:
     """Fill about that many segments."""
     with connect(cluster.address) as connection:
         for _ in range(megabytes):
-            connection.execute("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))")
+            connection.execute(
+                "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))"
+            )
 
 
 def slot_position(cluster: Cluster, slot: str) -> int:
@@ -132,8 +145,8 @@ def waldump(cluster: Cluster, catalog: Catalog, stretch: WalStretch, *arguments:
     program = cluster.place.programs.path("pg_waldump")
     first, last = stretch.first_segment, stretch.last_segment
     said = subprocess.run(
-        [program, "--quiet", *arguments, "-p", str(directory), first, last],
-        check=True,
+        [program, *arguments, "-p", str(directory), first, last],
+        check=False,
         capture_output=True,
         text=True,
     )
