@@ -23,7 +23,7 @@ from ledgerkeep.progress import format_bytes
 from ledgerkeep.recovery.reach import Milestone, Reach, reaches
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.recovery.unreachable import unreachable
-from ledgerkeep.recovery.wal_index import WalIndex, load_wal_index
+from ledgerkeep.recovery.wal_index import Branch, WalIndex, load_wal_index
 
 ASSUMED_RATE = 100_000_000
 """Bytes per second of a restore, where none was measured yet."""
@@ -42,8 +42,8 @@ class RecoveryPlan(Record):
     server_version: int
     segment_size: int
     timeline: int
-    timelines: list[int]
-    """The lineage from the backup's timeline to `timeline`."""
+    lineage: list[Branch]
+    """The timelines from the backup's to `timeline`, and where each was left."""
     first_segment: str | None
     """First segment to fetch; None: the backup's own WAL is enough."""
     last_segment: str | None
@@ -70,6 +70,11 @@ class RecoveryPlan(Record):
     def major(self) -> int:
         """Major version of the server that is restored."""
         return self.server_version // 10_000
+
+    @property
+    def timelines(self) -> list[int]:
+        """The lineage's timelines, oldest first."""
+        return [branch.timeline for branch in self.lineage]
 
     @property
     def bytes_to_fetch(self) -> int:
@@ -167,8 +172,9 @@ def _timelines(snapshot: CatalogSnapshot, wal: WalIndex, target: RecoveryTarget)
     """Newest first: after a failover that is where the cluster went on."""
     if target.timeline is not None:
         return [target.timeline]
-    known = {point.timeline for point in (*snapshot.backups, *snapshot.stretches)}
-    return sorted(known | set(wal.histories), reverse=True)
+    backups = {backup.timeline for backup in snapshot.backups}
+    shipped = {stretch.timeline for stretch in snapshot.stretches}
+    return sorted(backups | shipped | set(wal.histories), reverse=True)
 
 
 def _choose(found: list[Reach], target: RecoveryTarget) -> _Choice | None:
@@ -239,7 +245,7 @@ def _plan(
         server_version=backup.server_version,
         segment_size=backup.segment_size,
         timeline=timeline,
-        timelines=[one.timeline for one in reach.lineage if one.timeline >= backup.timeline],
+        lineage=[one for one in reach.lineage if one.timeline >= backup.timeline],
         first_segment=segments[0] if segments else None,
         last_segment=segments[-1] if segments else None,
         segment_count=len(segments),

@@ -15,7 +15,7 @@ from datetime import datetime
 from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.lsn import format_lsn, segment_name
 from ledgerkeep.catalog.models import BaseBackup, NamedRestorePoint, WalStretch
-from ledgerkeep.recovery.wal_index import Branch, WalIndex
+from ledgerkeep.recovery.wal_index import Branch, WalIndex, segment_on
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,8 @@ class Reach:
 
     def segments(self, start: int, end: int) -> Iterator[str]:
         """Names of the segments from number `start` up to, not including, `end`."""
-        return segment_names(self.lineage, start, end, self.backup.segment_size)
-
-
-def segment_names(lineage: list[Branch], start: int, end: int, segment_size: int) -> Iterator[str]:
-    """Names along a lineage. A segment in which a timeline was left is read from the newer one,
-    which begins with a copy of it (PostgreSQL: XLogFileReadAnyTLI).
-    """
-    for number in range(start, end):
-        newest = [branch for branch in lineage if branch.begin // segment_size <= number][-1]
-        yield segment_name(newest.timeline, number, segment_size)
+        size = self.backup.segment_size
+        return (segment_on(self.lineage, number, size) for number in range(start, end))
 
 
 def reaches(snapshot: CatalogSnapshot, wal: WalIndex, timeline: int) -> list[Reach]:

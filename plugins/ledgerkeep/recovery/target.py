@@ -43,7 +43,7 @@ class RecoveryTarget(Record):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [kind for kind in KINDS if getattr(self, kind) not in (None, False)]
+        given = self._given()
         if len(given) != 1:
             raise ValueError(
                 f"a recovery target is exactly one of {', '.join(KINDS)}; "
@@ -54,7 +54,12 @@ class RecoveryTarget(Record):
     @property
     def kind(self) -> Kind:
         """Which one it is."""
-        return next(kind for kind in KINDS if getattr(self, kind) not in (None, False))
+        return self._given()[0]
+
+    def _given(self) -> list[Kind]:
+        # By identity: the WAL position 0/0 equals False.
+        values = {kind: getattr(self, kind) for kind in KINDS}
+        return [kind for kind, value in values.items() if value is not None and value is not False]
 
     @property
     def value(self) -> str:

@@ -7,22 +7,32 @@ before anything is touched, and not hours later by a server in the middle of its
 Public: `load_wal_index(catalog, system_identifier, timeline=None, first="", last="") -> WalIndex`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.lsn import is_segment_name
+from ledgerkeep.catalog.lsn import Lsn, is_segment_name, segment_name
 from ledgerkeep.database.postgres.timeline_history import TimelineHistory, parse_history
+from ledgerkeep.model import Record
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(Record):
     """The part of a lineage that lies on one timeline: from `begin` up to `end` (None: open)."""
 
     timeline: int
-    begin: int
-    end: int | None
+    begin: Lsn
+    end: Lsn | None
+
+
+def segment_on(lineage: Sequence[Branch], number: int, segment_size: int) -> str:
+    """The name of segment `number` along a lineage.
+
+    A segment in which a timeline was left is read from the newer one, which begins with a copy of
+    it (PostgreSQL: src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI).
+    """
+    branch = [one for one in lineage if one.begin // segment_size <= number][-1]
+    return segment_name(branch.timeline, number, segment_size)
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,9 @@ class WalIndex:
         """The branches that lead to `timeline`, oldest first, itself last."""
         branches, begin = [], 0
         for ancestor, end in self.histories.get(timeline, TimelineHistory(timeline)).switches:
-            branches.append(Branch(ancestor, begin, end))
+            branches.append(Branch(timeline=ancestor, begin=begin, end=end))
             begin = end
-        return [*branches, Branch(timeline, begin, None)]
+        return [*branches, Branch(timeline=timeline, begin=begin, end=None)]
 
 
 def load_wal_index(

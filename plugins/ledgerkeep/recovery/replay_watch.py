@@ -1,0 +1,182 @@
+"""Watching a replay until it is where it should be, or will not get there.
+
+Two witnesses: the feeder, which knows what the server has asked for, and the server itself, once
+it is consistent and answers. There is no limit to how long a replay may take, only to how long it
+may stand still.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from ledgerkeep.catalog.lsn import format_lsn, parse_lsn
+from ledgerkeep.database.postgres.postmaster import Postmaster
+from ledgerkeep.errors import LedgerkeepError, RecoveryStopped
+from ledgerkeep.progress import Progress
+from ledgerkeep.recovery.plan import RecoveryPlan
+from ledgerkeep.recovery.wal_feeder import WalFeeder
+
+_POLL = 0.05
+_QUIET = 1.0
+"""Seconds without a replayed record after which the end of the WAL is taken for reached: the
+server may ask for the next segment a little ahead of what it has replayed."""
+_STATE = """
+SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()::text,
+       pg_last_xact_replay_timestamp()
+"""
+_SAID = ("FATAL:", "PANIC:", "ERROR:", "fetch-wal:")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How far replay has come."""
+
+    paused: bool
+    lsn: int
+    at: datetime | None
+    """Commit time of the last transaction replayed."""
+
+
+class ReplayWatch:
+    """One replay, followed from the start of its server."""
+
+    def __init__(
+        self, server: Postmaster, feeder: WalFeeder, plan: RecoveryPlan, *, ends_itself: bool
+    ) -> None:
+        self._server = server
+        self._feeder = feeder
+        self._plan = plan
+        self._ends_itself = ends_itself
+        self._log_start = server.log.stat().st_size if server.log.exists() else 0
+        self._connection: psycopg.Connection | None = None
+        self._state: Replayed | None = None
+        self._moved_at = time.monotonic()
+        self._mark: tuple[object, ...] = ()
+
+    def wait(self, target: str, progress: Progress, patience: float) -> Replayed:
+        """Return when replay is paused at the target, or has used up the WAL and that is the same.
+
+        :param target: in words, for messages.
+        :param patience: seconds of standstill after which it is given up.
+        :raises RecoveryStopped:
+        """
+        try:
+            while True:
+                self._look()
+                self._report(progress)
+                if not self._server.alive:
+                    raise self._ended(target)
+                if self._state is not None and self._reached(self._state, target):
+                    return self._state
+                if time.monotonic() - self._moved_at > patience:
+                    raise self._stuck(target, patience)
+                time.sleep(_POLL)
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    # -- looking
+
+    def _look(self) -> None:
+        """Ask the server, if it answers, and note whether anything has moved."""
+        if self._connection is None and self._server.answers():
+            self._connection = self._connect()
+        if self._connection is not None:
+            try:
+                row = self._connection.execute(_STATE).fetchone()
+            except psycopg.OperationalError:
+                # It ended under us; whether the server did is looked at next.
+                self._connection = None
+                row = None
+            if row is not None and row[1] is not None:
+                self._state = Replayed(row[0] == "paused", parse_lsn(row[1]), row[2])
+        mark = (self._feeder.served, self._state, self._log_size())
+        if mark != self._mark:
+            self._mark = mark
+            self._moved_at = time.monotonic()
+
+    def _connect(self) -> psycopg.Connection | None:
+        try:
+            return psycopg.connect(self._server.address.conninfo(), autocommit=True)
+        except psycopg.OperationalError:
+            return None
+
+    def _report(self, progress: Progress) -> None:
+        start = self._plan.backup_stop_lsn
+        lsn = self._state.lsn if self._state else max(start, self._feeder.served_until)
+        done = min(max(lsn - start, 0), self._plan.wal_raw_bytes)
+        progress(done, self._plan.wal_raw_bytes or None, f"replay at {format_lsn(lsn)}")
+
+    def _log_size(self) -> int:
+        return self._server.log.stat().st_size
+
+    # -- judging
+
+    def _reached(self, state: Replayed, target: str) -> bool:
+        if state.paused:
+            self._refuse_other_pause(target)
+            return True
+        if not self._feeder.asked_beyond:
+            return False
+        whole = state.lsn >= self._plan.available_until
+        if not whole and time.monotonic() - self._moved_at < _QUIET:
+            return False
+        if self._ends_itself:
+            return True
+        raise RecoveryStopped(
+            f"all WAL until {format_lsn(state.lsn)} was replayed without meeting {target}",
+            hint="the transaction may have been rolled back before, or still have been running "
+            "when the WAL was shipped; recover to a time or a WAL position instead",
+        )
+
+    def _refuse_other_pause(self, target: str) -> None:
+        """A standby also pauses when the source raised a setting that it must not undercut."""
+        said = self._new_log()
+        if "insufficient parameter settings" in said and "recovery has paused" in said:
+            detail = next((line for line in said.splitlines() if "lower setting" in line), "")
+            raise RecoveryStopped(
+                f"replay stopped before {target}: a setting of the source was raised after the "
+                f"backup ({_words(detail)})",
+                hint="take a full backup, which records the new settings, and recover from that",
+            )
+
+    def _ended(self, target: str) -> LedgerkeepError:
+        failure = self._feeder.failure
+        where = f" at {format_lsn(self._state.lsn)}" if self._state else ""
+        if failure is not None:
+            stopped = RecoveryStopped(
+                f"replay stopped{where} before {target}: {failure.message}", hint=failure.hint
+            )
+            stopped.__cause__ = failure
+            return stopped
+        return RecoveryStopped(
+            f"the server ended{where} before {target}: {self._last_complaint()}",
+            hint=f"the whole log is {self._server.log}",
+        )
+
+    def _stuck(self, target: str, patience: float) -> RecoveryStopped:
+        where = f" at {format_lsn(self._state.lsn)}" if self._state else ""
+        return RecoveryStopped(
+            f"replay has stood still{where} for {patience:.0f} s before {target}: "
+            f"{self._last_complaint()}",
+            hint=f"the whole log is {self._server.log}; if nothing is wrong there, the WAL itself "
+            "is damaged at that position: recover to a target before it",
+        )
+
+    def _new_log(self) -> str:
+        with self._server.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def _last_complaint(self) -> str:
+        lines = [line for line in self._new_log().splitlines() if any(one in line for one in _SAID)]
+        return _words(lines[-1]) if lines else self._server.last_words(2)
+
+
+def _words(line: str) -> str:
+    """A log line without its time and severity."""
+    for mark in ("FATAL:", "PANIC:", "ERROR:", "DETAIL:"):
+        line = line.partition(mark)[2] or line
+    return line.strip()
