@@ -15,7 +15,12 @@ from psycopg.pq.abc import PGconn
 
 from ledgerkeep.errors import DatabaseAccessDenied, DatabaseError, DatabaseUnavailable
 
-_DENIED = ("authentication failed", "no pg_hba.conf entry", "must be superuser or replication")
+_DENIED = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "must be superuser or replication",
+    "permission denied to start WAL sender",
+)
 
 
 @dataclass(frozen=True)

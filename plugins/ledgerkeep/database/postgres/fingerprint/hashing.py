@@ -59,6 +59,7 @@ class Column:
     number: int
     name: str
     type_oid: int
+    """0 for a domain: a query's answer names only the type below it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Relation:
     name: str
     filenode: int
     size: int
-    """Bytes, as a measure of the work."""
+    """Bytes by the server's last count, as a measure of the work."""
     columns: tuple[Column, ...]
     sendable: bool
     """Whether every column's type surely has a wire format."""

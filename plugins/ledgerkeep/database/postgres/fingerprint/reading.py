@@ -178,7 +178,14 @@ def _lock_unchanged(reader: psycopg.Connection, relation: Relation) -> bool:
         for at in range(result.nfields)
     )
     row = reader.execute("SELECT pg_relation_filenode(%s)", [relation.oid]).fetchone()
-    return columns == relation.columns and row is not None and row[0] == relation.filenode
+    return _same(columns, relation.columns) and row is not None and row[0] == relation.filenode
+
+
+def _same(now: tuple[Column, ...], then: tuple[Column, ...]) -> bool:
+    return len(now) == len(then) and all(
+        (one.number, one.name) == (other.number, other.name) and other.type_oid in (0, one.type_oid)
+        for one, other in zip(now, then, strict=True)
+    )
 
 
 @contextmanager

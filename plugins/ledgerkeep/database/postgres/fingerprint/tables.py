@@ -33,11 +33,12 @@ AND current_setting('server_encoding') = 'UTF8'
 
 _TABLES = sql.SQL("""
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relfilenode,
-       coalesce(pg_relation_size(c.oid), 0),
+       greatest(c.relpages, 0) * current_setting('block_size')::bigint,
        coalesce(has_table_privilege(c.oid, 'SELECT')
                 AND has_schema_privilege(n.oid, 'USAGE'), true),
        row_security_active(c.oid),
-       ARRAY(SELECT ROW(a.attnum, a.attname, a.atttypid) FROM pg_attribute AS a
+       ARRAY(SELECT ROW(a.attnum, a.attname, CASE y.typtype WHEN 'd' THEN 0 ELSE y.oid END)
+             FROM pg_attribute AS a JOIN pg_type AS y ON y.oid = a.atttypid
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              ORDER BY a.attnum),
        {sendable}
