@@ -51,18 +51,17 @@ class MemoryStore:
         body = bytes(body)
         new = _hash(body)
         stored = StoredObject(key=key, size=len(body), sha256=new)
-        if key in self.objects:
-            found = _hash(self.objects[key].body)
-            if found != new:
-                raise ObjectConflict(
-                    f"{self.location}/{key} exists already with other content: "
-                    f"stored sha256 {found}, new sha256 {new}",
-                    hint="nothing was overwritten; find out which run wrote it before anything "
-                    "is removed",
-                )
-            return stored
         about = {**(metadata or {}), "sha256": new}
-        self.objects[key] = MemoryObject(body, about, retention)
+        # In one step, so that of several threads exactly one creates the object.
+        kept = self.objects.setdefault(key, MemoryObject(body, about, retention))
+        found = _hash(kept.body)
+        if found != new:
+            raise ObjectConflict(
+                f"{self.location}/{key} exists already with other content: "
+                f"stored sha256 {found}, new sha256 {new}",
+                hint="nothing was overwritten; find out which run wrote it before anything "
+                "is removed",
+            )
         return stored
 
     @contextmanager

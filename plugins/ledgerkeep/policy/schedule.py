@@ -70,3 +70,15 @@ def _fires_on(
         return False
     by_date, by_weekday = day.day in days, day.isoweekday() % 7 in weekdays
     return by_date or by_weekday if either else by_date and by_weekday
+
+
+def firings(expression: str, since: datetime, until: datetime) -> list[datetime]:
+    """When a cron expression fires in [since, until), in UTC."""
+    from croniter import croniter
+
+    # croniter gives moments after its start, and `since` itself belongs to the period.
+    moments = croniter(expression, since.astimezone(UTC) - timedelta(seconds=1))
+    found: list[datetime] = []
+    while (moment := moments.get_next(datetime)) < until:
+        found.append(moment)
+    return found

@@ -1,0 +1,288 @@
+"""The compliance report from its material: a pure function, so every figure can be checked."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+import ledgerkeep
+from ledgerkeep.catalog.catalog import CatalogSnapshot
+from ledgerkeep.catalog.lsn import format_lsn
+from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel, WalStretch
+from ledgerkeep.evidence.chain import latest
+from ledgerkeep.evidence.records import EvidenceRecord
+from ledgerkeep.evidence.report.controls import security_controls
+from ledgerkeep.evidence.report.deviations import deviations, history_comparison
+from ledgerkeep.evidence.report.gather import Material
+from ledgerkeep.evidence.report.model import (
+    BackupRow,
+    ComplianceReport,
+    Coverage,
+    Currency,
+    DagRuns,
+    DayRuns,
+    EvidenceRow,
+    FindingRow,
+    RecoveryWindow,
+    RestoreTestRow,
+    RetentionRow,
+)
+
+
+def build_report(material: Material) -> ComplianceReport:
+    """The report of one environment and period."""
+    records = latest(material.records)
+    controls = security_controls(material.policy, material.heads)
+    currency = _currency(material)
+    tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
+    retention = _retention(material, records)
+    return ComplianceReport(
+        environment=material.policy.environment,
+        cluster=material.policy.database.cluster,
+        criticality=material.policy.criticality,
+        owner=material.policy.owner,
+        period=material.period,
+        made_at=material.now,
+        made_by=f"ledgerkeep {ledgerkeep.__version__}",
+        dags=_dags(records),
+        days=_days(records),
+        backups=_backups(material.snapshots),
+        windows=_windows(material.snapshots),
+        restore_tests=tests,
+        currency=currency,
+        retention=retention,
+        controls=controls,
+        exceptions=deviations(material, records, currency, tests, retention, controls),
+        findings=[
+            FindingRow(run=record.run, at=record.ended_at, finding=finding)
+            for record in records
+            for finding in record.findings
+        ],
+        sampled_tables=material.policy.database.fingerprint.sampled_tables,
+        chain=material.chain,
+        history=history_comparison(material, records),
+        evidence=[_evidence_row(record) for record in records],
+    )
+
+
+def _dags(records: list[EvidenceRecord]) -> list[DagRuns]:
+    by_dag: dict[str, list[EvidenceRecord]] = defaultdict(list)
+    for record in records:
+        by_dag[record.dag_id].append(record)
+    return [
+        DagRuns(
+            dag_id=dag_id,
+            kind=runs[-1].kind,
+            runs=len(runs),
+            succeeded=sum(run.outcome == "success" for run in runs),
+            last_at=runs[-1].started_at,
+            last_outcome=runs[-1].outcome,
+            median_seconds=median(_seconds(run) for run in runs),
+        )
+        for dag_id, runs in sorted(by_dag.items())
+    ]
+
+
+def _days(records: list[EvidenceRecord]) -> list[DayRuns]:
+    by_day: dict[str, list[bool]] = defaultdict(list)
+    for record in records:
+        by_day[f"{record.started_at:%Y-%m-%d}"].append(record.outcome == "success")
+    return [
+        DayRuns(day=day, succeeded=sum(passed), failed=len(passed) - sum(passed))
+        for day, passed in sorted(by_day.items())
+    ]
+
+
+def _backups(snapshots: list[CatalogSnapshot]) -> list[BackupRow]:
+    rows = [
+        row
+        for snapshot in snapshots
+        for row in (
+            *(_backup(backup, snapshot) for backup in snapshot.backups),
+            *(_fingerprint(fingerprint) for fingerprint in snapshot.fingerprints),
+        )
+    ]
+    return sorted(rows, key=lambda row: row.at)
+
+
+def _backup(backup: BaseBackup, snapshot: CatalogSnapshot) -> BackupRow:
+    best = _best_proof(snapshot.proofs.get(backup.id, []))
+    return BackupRow(
+        id=backup.id,
+        kind="base_backup",
+        at=backup.stopped_at,
+        start_lsn=backup.start_lsn,
+        end_lsn=backup.stop_lsn,
+        raw_bytes=backup.raw_bytes,
+        stored_bytes=backup.stored_bytes,
+        level=best.level if best else "recorded",
+        shown_at=best.shown_at if best else None,
+        shown_by=best.run if best else None,
+        stops_because=best.stops_because if best else "it was not read back yet",
+        page_checksum_failures=len(backup.page_checksum_failures),
+    )
+
+
+def _fingerprint(fingerprint: Fingerprint) -> BackupRow:
+    positions = [database.lsn for database in fingerprint.databases]
+    return BackupRow(
+        id=fingerprint.id,
+        kind="fingerprint",
+        at=fingerprint.created_at,
+        start_lsn=min(positions, default=0),
+        end_lsn=max(positions, default=0),
+        raw_bytes=None,
+        stored_bytes=None,
+        level=None,
+        shown_at=None,
+        shown_by=None,
+        stops_because="",
+    )
+
+
+def _best_proof(proofs: Iterable[Proof]) -> Proof | None:
+    """The newest of the highest level."""
+    return max(
+        proofs, key=lambda proof: (ProofLevel[proof.level.upper()], proof.shown_at), default=None
+    )
+
+
+def _windows(snapshots: list[CatalogSnapshot]) -> list[RecoveryWindow]:
+    found = []
+    for snapshot in snapshots:
+        by_timeline: dict[int, list[WalStretch]] = defaultdict(list)
+        for stretch in snapshot.stretches:
+            by_timeline[stretch.timeline].append(stretch)
+        found += [
+            RecoveryWindow(
+                system_identifier=snapshot.system_identifier,
+                timeline=timeline,
+                start_lsn=min(stretch.start_lsn for stretch in stretches),
+                end_lsn=max(stretch.end_lsn for stretch in stretches),
+                covered_until=max(stretch.covered_until for stretch in stretches),
+                segments=sum(stretch.segment_count for stretch in stretches),
+                stored_bytes=sum(stretch.stored_bytes for stretch in stretches),
+                holes=[
+                    f"{format_lsn(hole.start_lsn)} to {format_lsn(hole.end_lsn)}"
+                    for stretch in stretches
+                    if (hole := stretch.hole_before)
+                ],
+            )
+            for timeline, stretches in sorted(by_timeline.items())
+        ]
+    return found
+
+
+def _recoveries(records: list[EvidenceRecord]) -> list[EvidenceRecord]:
+    return [record for record in records if record.kind in ("restore-test", "recovery")]
+
+
+def _restore_test(record: EvidenceRecord, snapshots: list[CatalogSnapshot]) -> RestoreTestRow:
+    shown = _best_proof(
+        proof
+        for snapshot in snapshots
+        for proofs in snapshot.proofs.values()
+        for proof in proofs
+        if proof.run == record.run
+    )
+    return RestoreTestRow(
+        run=record.run,
+        started_at=record.started_at,
+        outcome=record.outcome,
+        scenario=record.scenario,
+        target=record.target,
+        rto_seconds=record.measurements.get("rto_seconds"),
+        rpo_seconds=record.measurements.get("rpo_seconds"),
+        recovery_point_ids=record.recovery_point_ids,
+        level=shown.level if shown else None,
+        tables_compared=shown.tables_compared if shown else 0,
+        rows_compared=shown.rows_compared if shown else 0,
+        sampled_tables=shown.sampled_tables if shown else [],
+        stops_because=shown.stops_because if shown else "the run showed nothing",
+    )
+
+
+def _currency(material: Material) -> Currency:
+    moments = sorted(
+        {
+            moment
+            for snapshot in material.snapshots
+            for moment in (
+                *(stretch.covered_until for stretch in snapshot.stretches),
+                *(backup.stopped_at for backup in snapshot.backups),
+            )
+        }
+    )
+    coverage = [
+        Coverage(at=after, gap_seconds=(after - before).total_seconds())
+        for before, after in pairwise(moments)
+        if material.period.since <= after < material.period.until
+    ]
+    promised = material.policy.objectives.database_failure.rpo
+    newest = moments[-1] if moments else None
+    return Currency(
+        newest=newest,
+        # The database server's clock may be a little ahead of the worker's.
+        age_seconds=max(0.0, (material.now - newest).total_seconds()) if newest else None,
+        target_seconds=None if promised is None else promised.total_seconds(),
+        worst_gap_seconds=max((one.gap_seconds for one in coverage), default=None),
+        coverage=coverage,
+    )
+
+
+def _retention(material: Material, records: list[EvidenceRecord]) -> list[RetentionRow]:
+    promised, snapshots = material.policy.database.retention, material.snapshots
+    backups = {one.id: one.stopped_at for snapshot in snapshots for one in snapshot.backups}
+    stretches = {one.id: one.covered_until for snapshot in snapshots for one in snapshot.stretches}
+    rows = [_retention_row(material.now, records, "base backups", promised.daily, backups, _FULL)]
+    if promised.wal is not None:
+        rows.append(_retention_row(material.now, records, "WAL", promised.wal, stretches, _WAL))
+    return rows
+
+
+_FULL = "database_full_backup"
+_WAL = "database_wal_shipping"
+
+
+def _retention_row(
+    now: datetime,
+    records: list[EvidenceRecord],
+    what: str,
+    promised: timedelta,
+    kept: dict[str, datetime],
+    action: str,
+) -> RetentionRow:
+    made = [
+        name
+        for record in records
+        if record.dag_id == f"{record.environment}_{action}" and record.outcome == "success"
+        if record.ended_at > now - promised
+        for name in record.recovery_point_ids
+    ]
+    return RetentionRow(
+        what=what,
+        promised_seconds=promised.total_seconds(),
+        made=len(made),
+        missing=[name for name in made if name not in kept],
+        kept=len(kept),
+        oldest=min(kept.values(), default=None),
+        newest=max(kept.values(), default=None),
+    )
+
+
+def _evidence_row(record: EvidenceRecord) -> EvidenceRow:
+    return EvidenceRow(
+        run=record.run,
+        kind=record.kind,
+        outcome=record.outcome,
+        started_at=record.started_at,
+        seconds=_seconds(record),
+        triggered_by=record.triggered_by,
+        recovery_point_ids=record.recovery_point_ids,
+        record_sha256=record.digest(),
+    )
+
+
+def _seconds(record: EvidenceRecord) -> float:
+    return (record.ended_at - record.started_at).total_seconds()
