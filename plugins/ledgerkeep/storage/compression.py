@@ -12,9 +12,9 @@ from typing import IO, Protocol, cast
 import zstandard
 
 from ledgerkeep.errors import ObjectCorrupt
+from ledgerkeep.storage.failures import CORRUPT_HINT
 
 CHUNK = 1024 * 1024
-_HINT = "do not restore from it: use another recovery point, or an earlier version of the object"
 
 
 class ByteSink(Protocol):
@@ -86,9 +86,9 @@ def decompress(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
                 yield held[: -len(seal)]
                 held = held[-len(seal) :]
     except zstandard.ZstdError as problem:
-        raise ObjectCorrupt(f"{what} is damaged: {problem}", hint=_HINT) from problem
+        raise ObjectCorrupt(f"{what} is damaged: {problem}", hint=CORRUPT_HINT) from problem
     if held != seal:
-        raise ObjectCorrupt(f"{what} ends in the middle of a zstd frame", hint=_HINT)
+        raise ObjectCorrupt(f"{what} ends in the middle of a zstd frame", hint=CORRUPT_HINT)
 
 
 def decompress_bytes(body: bytes, what: str) -> bytes:

@@ -14,6 +14,7 @@ from contextlib import closing
 
 from ledgerkeep.errors import ObjectCorrupt
 from ledgerkeep.storage.bucket import Bucket
+from ledgerkeep.storage.failures import CORRUPT_HINT
 from ledgerkeep.storage.port import StoredObject
 
 
@@ -34,11 +35,6 @@ def read_object(bucket: Bucket, stored: StoredObject) -> Iterator[bytes]:
             f"sha256 {digest.hexdigest()}, recorded {stored.sha256}",
             hint=CORRUPT_HINT,
         )
-
-
-CORRUPT_HINT = (
-    "do not restore from it: use another recovery point, or an earlier version of the object"
-)
 
 
 def hash_object(bucket: Bucket, key: str, size: int) -> str:
@@ -102,7 +98,10 @@ def _range(bucket: Bucket, key: str, start: int, end: int, stop: threading.Event
 def _received(
     bucket: Bucket, key: str, size: int, expected: int, under_way: Future[bytes]
 ) -> bytes:
-    part = under_way.result()
+    try:
+        part = under_way.result()
+    except ObjectCorrupt:
+        part = b""
     if len(part) != expected:
         head = bucket.head(key)
         _check_size(bucket, key, size, head.size if head else 0)

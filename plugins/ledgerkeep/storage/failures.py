@@ -5,6 +5,7 @@ by status alone (an answer to HEAD has no body). Here each becomes one of our er
 person can do about it. What nobody foresaw becomes a plain `StorageError` with the store's words.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from ledgerkeep.errors import (
     BucketMissing,
     ObjectConflict,
+    ObjectCorrupt,
     ObjectMissing,
     StorageError,
     StoreAccessDenied,
@@ -30,6 +32,11 @@ CLIENT_FAILURES = (
 )
 """Everything the two clients raise when a request fails."""
 
+CORRUPT_HINT = (
+    "do not restore from it: use another recovery point, or an earlier version of the object"
+)
+
+_BROKEN = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, HTTPError)
 _BUSY = {
     "SlowDown",
     "ServiceUnavailable",
@@ -40,17 +47,28 @@ _BUSY = {
     "503",
     "429",
 }
-_FAILING = {"InternalError", "InternalFailure", "RequestTimeout", "500", "502", "504"}
+_FAILING = {
+    "InternalError",
+    "InternalFailure",
+    "RequestTimeout",
+    "ConditionalRequestConflict",
+    "500",
+    "502",
+    "504",
+}
+_DAMAGED = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+_ELSEWHERE = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed"}
 _REJECTED = {
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "InvalidToken",
     "InvalidSecurity",
-    "AuthorizationHeaderMalformed",
 }
+_CODE = re.compile(r"<Code>([^<]+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
 _PERMISSIONS = {
     "list": "s3:ListBucket",
-    "put": "s3:PutObject",
+    "put": "s3:PutObject (and s3:PutObjectRetention with storage.object_lock)",
     "head": "s3:GetObject",
     "get": "s3:GetObject",
     "retain": "s3:PutObjectRetention",
@@ -90,7 +108,7 @@ def translate(problem: Exception, request: Request) -> StorageError:
         return _untrusted(request)
     if isinstance(problem, obstore.exceptions.BaseError | FileNotFoundError):
         return _from_obstore(problem, request)
-    if isinstance(problem, boto.HTTPClientError | boto.IncompleteReadError | HTTPError):
+    if isinstance(problem, _BROKEN):
         return _unreachable(problem, request)
     return StorageError(
         f"{request.verb} of {request.target} could not be sent: {_one_line(problem)}",
@@ -100,18 +118,30 @@ def translate(problem: Exception, request: Request) -> StorageError:
 
 def _from_answer(problem: boto.ClientError, request: Request) -> StorageError:
     error = problem.response["Error"]
-    code = error.get("Code", "")
-    if code in _BUSY:
-        return _busy(code, request)
-    if code in _FAILING or code == "ConditionalRequestConflict":
-        return _failing(code, request)
-    make = _ANSWERS.get(code) or (_rejected if code in _REJECTED else None)
-    if make is not None:
-        return make(code, request)
+    return _from_code(error.get("Code", ""), error.get("Message", ""), request)
+
+
+def _from_obstore(problem: Exception, request: Request) -> StorageError:
+    """Tell obstore's failure, whose text holds the store's answer (or just its status)."""
+    text = str(problem)
+    code, status = _CODE.search(text), _STATUS.search(text)
+    if code is not None:
+        return _from_code(code[1], "", request)
+    if status is not None:
+        return _from_code(status[1], "", request)
+    if isinstance(problem, FileNotFoundError):
+        return _object_missing("404", request)
+    return _unreachable(problem, request)
+
+
+def _from_code(code: str, words: str, request: Request) -> StorageError:
+    for codes, make in _FAMILIES:
+        if code in codes:
+            return make(code, request)
     if code.startswith("KMS."):
         return _key_refused(code, request)
     return StorageError(
-        f"{request.verb} of {request.target} was refused: {code}: {error.get('Message', '')}",
+        f"{request.verb} of {request.target} was refused: {code}: {words}".rstrip(": "),
         hint="the words are the store's own; look the code up in its documentation",
     )
 
@@ -126,7 +156,28 @@ def _busy(code: str, request: Request) -> StorageError:
 def _failing(code: str, request: Request) -> StorageError:
     return StoreUnavailable(
         f"s3://{request.bucket} failed at {request.verb} of {request.target} ({code})",
-        hint="the fault is at the store: look at its status, then run again",
+        hint="the fault is at the store: look at its status, then run again; "
+        "where it has no KMS, set LEDGERKEEP_STORE_ENCRYPTION to AES256 or none",
+    )
+
+
+def _damaged(code: str, request: Request) -> StorageError:
+    return StoreUnavailable(
+        f"what {request.verb} of {request.target} sent arrived damaged ({code})",
+        hint="nothing wrong was stored; look for a faulty proxy, network card or memory",
+    )
+
+
+def _elsewhere(_code: str, request: Request) -> StorageError:
+    return StorageError(
+        f"bucket {request.bucket} lies in another region",
+        hint="correct storage.region in the policy, or the region of the Airflow connection",
+    )
+
+
+def _ends_early(_code: str, request: Request) -> StorageError:
+    return ObjectCorrupt(
+        f"{request.target} ends before the bytes that were asked for", hint=CORRUPT_HINT
     )
 
 
@@ -214,48 +265,31 @@ def _unreachable(problem: Exception, request: Request) -> StorageError:
 
 def _why(problem: Exception) -> str:
     text = str(problem)
-    if isinstance(problem, boto.ConnectTimeoutError | boto.ReadTimeoutError) or "timed out" in text:
+    timeouts = boto.ConnectTimeoutError | boto.ReadTimeoutError
+    if isinstance(problem, timeouts) or "timed out" in text or "kind: Timeout" in text:
         return "timed out"
-    if isinstance(problem, boto.IncompleteReadError):
-        return "the answer was cut short"
-    if isinstance(problem, boto.EndpointConnectionError) or "Connection refused" in text:
+    if isinstance(problem, boto.EndpointConnectionError) or "kind: Connect" in text:
         return "no connection"
+    if "IncompleteBody" in text or "IncompleteRead" in text:
+        return "the answer was cut short"
     return "the connection broke"
 
 
-_ANSWERS: dict[str, Callable[[str, Request], StorageError]] = {
-    "NoSuchBucket": _bucket_missing,
-    "NoSuchKey": _object_missing,
-    "NoSuchVersion": _object_missing,
-    "NoSuchUpload": _upload_missing,
-    "404": _object_missing,
-    "AccessDenied": _denied,
-    "AllAccessDisabled": _denied,
-    "403": _denied,
-    "ExpiredToken": _expired,
-    "ExpiredTokenException": _expired,
-    "RequestExpired": _expired,
-    "RequestTimeTooSkewed": _skewed,
-    "PreconditionFailed": _conflict,
-    "412": _conflict,
-}
-
-
-def _from_obstore(problem: Exception, request: Request) -> StorageError:
-    kinds = obstore.exceptions
-    if isinstance(problem, FileNotFoundError):
-        return _object_missing("", request)
-    if isinstance(problem, kinds.PermissionDeniedError | kinds.UnauthenticatedError):
-        return _denied("", request)
-    text = str(problem)
-    for status in ("503", "429", "500", "502", "504"):
-        if f"status: {status}" in text or f"status {status}" in text:
-            return _from_status(status, request)
-    return _unreachable(problem, request)
-
-
-def _from_status(status: str, request: Request) -> StorageError:
-    return _busy(status, request) if status in _BUSY else _failing(status, request)
+_FAMILIES: list[tuple[set[str], Callable[[str, Request], StorageError]]] = [
+    (_BUSY, _busy),
+    (_FAILING, _failing),
+    (_DAMAGED, _damaged),
+    (_REJECTED, _rejected),
+    ({"NoSuchBucket"}, _bucket_missing),
+    ({"NoSuchUpload"}, _upload_missing),
+    ({"NoSuchKey", "NoSuchVersion", "404"}, _object_missing),
+    ({"InvalidRange", "416"}, _ends_early),
+    ({"AccessDenied", "AllAccessDisabled", "401", "403"}, _denied),
+    ({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}, _expired),
+    ({"RequestTimeTooSkewed"}, _skewed),
+    ({"PreconditionFailed", "412"}, _conflict),
+    (_ELSEWHERE, _elsewhere),
+]
 
 
 def _one_line(problem: Exception) -> str:

@@ -40,13 +40,19 @@ _AWS_HOST = re.compile(r"s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?|s3\.amazonaws\.c
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """Where the store is and who asks, as an Airflow connection says it."""
+    """Where the store is and who asks, as an Airflow connection says it.
+
+    Either keys, or a `session` that brings its own credentials and renews them (a role).
+    """
 
     endpoint_url: str | None = None
     region: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    session: boto3.Session | None = field(default=None, repr=False)
+    session: boto3.Session | None = field(default=None, repr=False)
+    """Takes the place of keys and region: a session that renews its own credentials (a role)."""
 
 
 def open_store(
@@ -58,7 +64,7 @@ def open_store(
     :raises StorageError: the endpoint or the configuration is not usable.
     """
     access = access or StoreAccess()
-    session = boto3.Session(
+    session = access.session or boto3.Session(
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
         aws_session_token=access.session_token,

@@ -47,6 +47,6 @@ def try_until(
         except StoreUnavailable as problem:
             if time.monotonic() + pause - began > seconds or stop.wait(pause):
                 raise StoreUnavailable(
-                    f"{problem.message}; given up after {seconds:.0f} s", hint=problem.hint
+                    f"{problem.message}; given up after {seconds:g} s", hint=problem.hint
                 ) from problem
     raise AssertionError("unreachable")

@@ -4,13 +4,15 @@ This module is the table of contents: each obligation of the port is kept by the
 handed to (`upload`, `download`, `sweep`), and every request passes through `Bucket.ask`.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 
 from ledgerkeep.errors import ObjectCorrupt
 from ledgerkeep.storage.bucket import IMPATIENT, Bucket
-from ledgerkeep.storage.download import CORRUPT_HINT, get_object, read_object
+from ledgerkeep.storage.download import get_object, read_object
+from ledgerkeep.storage.failures import CORRUPT_HINT
 from ledgerkeep.storage.port import (
     ListedObject,
     ObjectHead,
@@ -67,11 +69,9 @@ class S3Store:
 
     def get(self, key: str, *, sha256: str | None = None) -> bytes:
         """A small object, whole; see `ObjectStore`."""
-        from hashlib import sha256 as hash_of
-
         body, metadata = get_object(self._bucket, key)
         expected = sha256 or metadata.get(SHA256_METADATA)
-        found = hash_of(body).hexdigest()
+        found = hashlib.sha256(body).hexdigest()
         if expected is not None and found != expected:
             raise ObjectCorrupt(
                 f"{self.location}/{key} is not what was written: "
