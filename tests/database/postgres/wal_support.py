@@ -20,7 +20,10 @@ from ledgerkeep.database.postgres.description import describe
 from ledgerkeep.database.postgres.ship_wal import ship_wal
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import Policy
+from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.storage.port import ObjectStore, StoredObject
+from ledgerkeep.storage.s3 import S3Store
+from ledgerkeep.worker import WorkerSettings
 from tests.conftest import Cluster, _start, make_cluster
 from tests.support.memory_store import MemoryStore
 
@@ -80,6 +83,14 @@ def _base_backup(source: Cluster, data: Path, *arguments: str) -> None:
         cwd=place.servers,
         **place.account.popen(),
     )
+
+
+def bucket_store(endpoint: str, access_key: str, secret_key: str, bucket: str) -> S3Store:
+    """The bucket behind an endpoint, given up on after a few seconds."""
+    storage = catalog_for("any", bucket=bucket).policy.storage
+    settings = WorkerSettings(store_encryption="none", store_patience=4)
+    access = StoreAccess(endpoint_url=endpoint, access_key=access_key, secret_key=secret_key)
+    return open_store(storage, settings, access)
 
 
 def catalog_for(slot: str, store: ObjectStore | None = None, **storage: object) -> Catalog:

@@ -1,0 +1,241 @@
+"""Shipping to the real object store when the worker is killed or the store is down."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from include.sandbox.objectstore import ObjectStoreServer
+from include.sandbox.place import Place
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import WalStretch
+from ledgerkeep.database.postgres.wal_segment import Segment, inspect_stored
+from ledgerkeep.errors import OperationRunning, StoreUnavailable
+from tests.conftest import Cluster
+from tests.database.postgres.wal_support import (
+    MEGABYTE,
+    bucket_store,
+    catalog_for,
+    recycle,
+    ship,
+    ship_one,
+    slot_position,
+    small_cluster,
+    stored_names,
+    waldump,
+    write_wal,
+)
+from tests.support.faulty_proxy import Exchange, FaultyProxy, slow_down
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def source(place: Place) -> Iterator[Cluster]:
+    """A cluster with 1 MB segments."""
+    with small_cluster(place) as made:
+        yield made
+
+
+@pytest.fixture
+def slot(source: Cluster) -> Iterator[str]:
+    """The name of a slot of the test's own."""
+    name = f"s_{secrets.token_hex(4)}"
+    yield name
+    source.execute(
+        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+        f"WHERE slot_name = '{name}'"
+    )
+
+
+@pytest.fixture
+def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
+    """The store, failing on request."""
+    with FaultyProxy(s3.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def catalog(s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str) -> Catalog:
+    """A catalog in a bucket of the test's own, behind the proxy."""
+    user = s3.user
+    store = bucket_store(proxy.endpoint, user.access_key, user.secret_key, bucket)
+    return catalog_for(slot, store)
+
+
+def _start_worker(
+    source: Cluster, s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str
+) -> "subprocess.Popen[bytes]":
+    told = {
+        "address": asdict(source.address),
+        "slot": slot,
+        "endpoint": proxy.endpoint,
+        "bucket": bucket,
+        **asdict(s3.user),
+    }
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.database.postgres.wal_worker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'plugins'}{os.pathsep}{ROOT}"},
+    )
+    assert worker.stdin is not None
+    worker.stdin.write(json.dumps(told).encode())
+    worker.stdin.close()
+    return worker
+
+
+def _killing(
+    worker: "list[subprocess.Popen[bytes]]", nth: int, *, acknowledged: bool
+) -> Callable[[Exchange], None]:
+    """A fault that kills the worker at its nth request of a kind, before or after it is done."""
+    lock = threading.Lock()
+    seen = 0
+
+    def fault(exchange: Exchange) -> None:
+        nonlocal seen
+        with lock:
+            seen += 1
+            now = seen == nth
+        if now and not acknowledged:
+            os.kill(worker[0].pid, signal.SIGKILL)
+            exchange.hang_up()
+            return
+        answer = exchange.forward()
+        if now:
+            os.kill(worker[0].pid, signal.SIGKILL)
+        exchange.answer(*answer)
+
+    return fault
+
+
+def _ship_after_a_death(source: Cluster, catalog: Catalog) -> list[WalStretch]:
+    """Ship, as soon as the server has noticed that the other worker is gone."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return ship(source, catalog)
+        except OperationRunning:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def _assert_whole(source: Cluster, catalog: Catalog, stretch: WalStretch) -> None:
+    """Every segment is stored, is what it should be, and they read as one piece of WAL."""
+    assert len(stored_names(catalog, stretch)) == stretch.segment_count
+    for start in range(stretch.start_lsn, stretch.end_lsn, MEGABYTE):
+        segment = Segment("production", stretch.system_identifier, 1, start, MEGABYTE)
+        inspect_stored(catalog.store, segment)
+    assert "SWITCH" in waldump(source, catalog, stretch).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("what", "nth", "acknowledged"),
+    [
+        pytest.param("/wal/", 1, False, id="before the first segment is stored"),
+        pytest.param("/wal/", 1, True, id="after the first segment is stored"),
+        pytest.param("/wal/", 4, False, id="before a later segment is stored"),
+        pytest.param("/wal/", 5, True, id="after a later segment is stored"),
+        pytest.param("/stretches/", 1, False, id="before the record is written"),
+        pytest.param("/stretches/", 1, True, id="after the record is written"),
+    ],
+)
+def test_a_killed_worker_loses_nothing(
+    source: Cluster,
+    s3: ObjectStoreServer,
+    proxy: FaultyProxy,
+    bucket: str,
+    slot: str,
+    catalog: Catalog,
+    what: str,
+    nth: int,
+    acknowledged: bool,
+) -> None:
+    """Wherever it dies, the next run continues without a gap, also when WAL was recycled."""
+    first = ship_one(source, catalog)
+    write_wal(source, 6)
+    source.execute("SELECT pg_create_restore_point('in the killed run')")
+    worker: list[subprocess.Popen[bytes]] = []
+    proxy.fail(
+        _killing(worker, nth, acknowledged=acknowledged), times=99, method="PUT", containing=what
+    )
+    worker.append(_start_worker(source, s3, proxy, bucket, slot))
+    assert worker[0].wait(timeout=60) == -signal.SIGKILL
+    proxy.heal()
+    write_wal(source, 8)
+    recycle(source)
+    recycle(source)
+    _ship_after_a_death(source, catalog)
+    recorded = catalog.stretches(first.system_identifier)
+    assert recorded[0] == first
+    assert [stretch.start_lsn for stretch in recorded[1:]] == [
+        stretch.end_lsn for stretch in recorded[:-1]
+    ]
+    points = [point.name for stretch in recorded for point in stretch.restore_points]
+    assert points == ["in the killed run"]
+    for stretch in recorded[1:]:
+        _assert_whole(source, catalog, stretch)
+    assert slot_position(source, slot) == recorded[-1].end_lsn
+
+
+def test_a_first_run_that_is_killed_loses_nothing(
+    source: Cluster,
+    s3: ObjectStoreServer,
+    proxy: FaultyProxy,
+    bucket: str,
+    slot: str,
+    catalog: Catalog,
+) -> None:
+    """There is a slot and there are segments, but no record yet."""
+    worker: list[subprocess.Popen[bytes]] = []
+    proxy.fail(
+        _killing(worker, 1, acknowledged=False), times=99, method="PUT", containing="/stretches/"
+    )
+    worker.append(_start_worker(source, s3, proxy, bucket, slot))
+    assert worker[0].wait(timeout=60) == -signal.SIGKILL
+    proxy.heal()
+    write_wal(source, 8)
+    recycle(source)
+    recycle(source)
+    (stretch,) = _ship_after_a_death(source, catalog)
+    names = list(catalog.wal_names(stretch.system_identifier, 1))
+    assert stretch.first_segment == names[0]
+    _assert_whole(source, catalog, stretch)
+
+
+def test_a_store_that_throttles_for_a_while_is_waited_for(
+    source: Cluster, proxy: FaultyProxy, catalog: Catalog
+) -> None:
+    """A few 503 are nothing that a run fails with."""
+    ship(source, catalog)
+    write_wal(source, 3)
+    rule = proxy.fail(slow_down, times=4, method="PUT")
+    _assert_whole(source, catalog, ship_one(source, catalog))
+    assert rule.hits == 4
+
+
+def test_a_store_that_stays_down_leaves_the_slot_where_it_was(
+    source: Cluster, proxy: FaultyProxy, catalog: Catalog, slot: str
+) -> None:
+    """The run fails with the store's error; the next one ships all of it."""
+    first = ship_one(source, catalog)
+    write_wal(source, 5)
+    proxy.fail(slow_down, times=10_000, method="PUT")
+    with pytest.raises(StoreUnavailable):
+        ship(source, catalog)
+    assert slot_position(source, slot) == first.end_lsn
+    proxy.heal()
+    second = ship_one(source, catalog)
+    assert second.start_lsn == first.end_lsn
+    _assert_whole(source, catalog, second)
