@@ -336,7 +336,7 @@ def test_airflow_gets_the_native_environment(
 ) -> None:
     """The same variables with the same values; only places and addresses are the containers'."""
     given = services[service]["environment"]
-    steps_own = {"SANDBOX_AIRFLOW_ADMIN", "SANDBOX_AIRFLOW_VIEWER"}
+    steps_own = {"SANDBOX_METADATA_URL", "SANDBOX_AIRFLOW_ADMIN", "SANDBOX_AIRFLOW_VIEWER"}
     assert given.keys() - steps_own == native.keys()
     of_places = {name for name, value in native.items() if value.startswith("/")}
     of_the_container = {

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from include.sandbox import environment, objectstore, servers
+from include.sandbox import database, environment, objectstore, servers
 from include.sandbox.objectstore import Credentials, ObjectStore
 from include.sandbox.state import write_private
 from ledgerkeep.database.postgres.address import ServerAddress
@@ -45,6 +45,9 @@ def loan_data() -> None:
 
 def airflow() -> None:
     """Write the users' passwords and bring Airflow's metadata to this version."""
+    metadata = ServerAddress.from_url(os.environ["SANDBOX_METADATA_URL"])
+    if not database.exists(metadata, environment.METADATA):
+        database.make_database(metadata, environment.METADATA)
     write_private(
         Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]),
         json.dumps(
