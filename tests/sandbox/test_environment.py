@@ -1,0 +1,87 @@
+"""The environment that the sandbox gives to Airflow and to a person's shell."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from include.sandbox import environment
+from include.sandbox.place import Place
+from include.sandbox.state import State
+from ledgerkeep.database.postgres.programs import Account, Programs
+from ledgerkeep.policy.load import load_policies
+
+POLICIES = load_policies(environment.POLICIES)
+PROMISED = [
+    "SANDBOX_DATABASE_URL",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "LEDGERKEEP_BUCKET",
+    "AIRFLOW_API_URL",
+    "AIRFLOW_USERNAME",
+    "AIRFLOW_PASSWORD",
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Names only; one with a blank and a quote in it."""
+    odd = tmp_path / "it's here"
+    return Place(servers=odd, programs=Programs(odd / "bin", 18), account=Account("me", 1, 1))
+
+
+def test_a_shell_that_sources_the_file_has_every_promised_variable(
+    place: Place, tmp_path: Path
+) -> None:
+    state = State()
+    file = tmp_path / "env"
+    file.write_text(environment.shell_lines(state, place, POLICIES))
+    said = subprocess.run(
+        ["/bin/sh", "-c", '. "$1" && env', "sh", str(file)],
+        env={"PATH": "/usr/bin:/bin", "AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "mine"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = dict(line.split("=", 1) for line in said.splitlines())
+    assert [name for name in PROMISED if not found.get(name)] == []
+    assert found["LEDGERKEEP_BUCKET"] == "loan-management-backups-production"
+    assert found["LEDGERKEEP_ROOMS"] == str(place.rooms)
+    assert found["AIRFLOW_PASSWORD"] == state.secrets.airflow_admin
+    assert "AWS_PROFILE" not in found
+    assert "AWS_SESSION_TOKEN" not in found
+
+
+def test_every_connection_that_a_policy_names_leads_to_the_sandbox() -> None:
+    state = State()
+    found = environment.connections(state, POLICIES)
+    for policy in POLICIES:
+        wanted = (
+            policy.storage.connection_id,
+            policy.database.connection_id,
+            policy.reports.airflow_connection_id,
+        )
+        store, database, airflow = (
+            json.loads(found[f"AIRFLOW_CONN_{name.upper()}"]) for name in wanted
+        )
+        endpoint = store["extra"]["service_config"]["s3"]["endpoint_url"]
+        assert endpoint == f"http://127.0.0.1:{state.ports.store}"
+        assert (database["host"], database["port"]) == ("127.0.0.1", state.ports.database)
+        assert (airflow["login"], airflow["port"]) == ("viewer", state.ports.airflow)
+
+
+def test_airflow_runs_nothing_unasked_and_tells_nobody(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "True")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    found = environment.airflow_variables(State(), tmp_path, place, POLICIES)
+    assert found["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "True"
+    assert found["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+    assert found["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
+    assert found["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert "AWS_PROFILE" not in found
