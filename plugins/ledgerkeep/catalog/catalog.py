@@ -65,12 +65,17 @@ class Catalog:
         return sorted(found, key=lambda backup: backup.stopped_at)
 
     def unfinished_backups(self, system_identifier: str) -> list[str]:
-        """Ids of backup directories without a record: interrupted, or still running."""
+        """Ids of backup directories without a record: interrupted, or still running.
+
+        Some S3-compatible stores go on listing a directory when all in it has been removed, so
+        one without any object is none.
+        """
         prefix = keys.backups(self.environment, system_identifier)
         return [
             backup_id
             for backup_id in self.store.list_directories(prefix)
             if self.store.head(f"{prefix}{backup_id}/{keys.RECOVERY_POINT}") is None
+            and next(self.store.list(f"{prefix}{backup_id}/"), None) is not None
         ]
 
     def stretches(self, system_identifier: str) -> list[WalStretch]:
