@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+
+from include.sandbox.objectstore import REGION, ObjectStoreServer
 from ledgerkeep.policy.model import Storage
 from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.storage.port import ObjectStore
 from ledgerkeep.storage.s3 import S3Store
 from ledgerkeep.worker import WorkerSettings
-
-from include.sandbox.objectstore import REGION, ObjectStoreServer
 from tests.support.memory_store import MemoryStore
 
 PART = 5 * 1024 * 1024
@@ -22,7 +22,12 @@ def open_bucket(s3: ObjectStoreServer, bucket: str) -> OpenStore:
     """Opens the test's bucket, with small parts, little patience, and what a test changes."""
 
     def open_it(
-        *, endpoint: str = "", patience: float = 20, encryption: str = "none", **changes: object
+        *,
+        endpoint: str = "",
+        secret: str = "",
+        patience: float = 20,
+        encryption: str = "none",
+        **changes: object,
     ) -> S3Store:
         storage = Storage.model_validate(
             {
@@ -38,7 +43,7 @@ def open_bucket(s3: ObjectStoreServer, bucket: str) -> OpenStore:
         access = StoreAccess(
             endpoint_url=endpoint or s3.endpoint,
             access_key=s3.user.access_key,
-            secret_key=s3.user.secret_key,
+            secret_key=secret or s3.user.secret_key,
         )
         return open_store(storage, settings, access)
 

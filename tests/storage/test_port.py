@@ -5,10 +5,10 @@ import random
 from datetime import timedelta
 
 import pytest
+
 from ledgerkeep.errors import ObjectConflict, ObjectCorrupt, ObjectMissing
 from ledgerkeep.model import utc_now
 from ledgerkeep.storage.port import ObjectStore, Retention, StoredObject
-
 from tests.storage.conftest import PART
 
 LARGE = random.Random(7).randbytes(2 * PART + 12_345)
@@ -23,6 +23,12 @@ def write(store: ObjectStore, key: str, body: bytes, *, step: int = 1_000_000, *
         for start in range(0, len(body), step):
             writer.write(memoryview(body)[start : start + step])
         return writer.commit()
+
+
+def write_and_be_interrupted(store: ObjectStore, body: bytes) -> None:
+    with store.writer("volume") as writer:
+        writer.write(body)
+        raise KeyboardInterrupt
 
 
 def test_what_was_put_is_got_with_its_hash_and_metadata(store):
@@ -85,9 +91,8 @@ def test_other_content_of_a_large_object_is_refused(store):
 def test_a_writer_left_without_commit_leaves_nothing(store, size):
     with store.writer("volume") as writer:
         writer.write(LARGE[:size])
-    with pytest.raises(KeyboardInterrupt), store.writer("volume") as writer:
-        writer.write(LARGE[:size])
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_be_interrupted(store, LARGE[:size])
     assert store.head("volume") is None
     assert list(store.list("")) == []
 
