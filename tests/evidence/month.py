@@ -4,7 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, WalStretch
+from ledgerkeep.catalog.models import (
+    BaseBackup,
+    DatabaseFingerprint,
+    Fingerprint,
+    Proof,
+    WalStretch,
+)
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.evidence.history import AirflowRun
 from ledgerkeep.evidence.records import EvidenceRecord, Target
@@ -123,14 +129,24 @@ class Month:
 
     def fingerprint(self, at: datetime) -> None:
         """What the source held."""
+        made = DatabaseFingerprint(
+            database="loan_management",
+            lsn=int((at - SINCE).total_seconds()) * 10_000 + 0x20000000,
+            taken_at=at,
+            method="1",
+            tables=[],
+            structure_hash="0",
+        )
         fingerprint = Fingerprint(
-            **COMMON, id=f"{at:%Y%m%dT%H%M%SZ}-fp", created_at=at, timeline=1,
-            databases=[], next_xid=1,
+            **COMMON,
+            id=f"{at:%Y%m%dT%H%M%SZ}-fp",
+            created_at=at,
+            timeline=1,
+            databases=[made],
+            next_xid=1,
         )
         self.catalog.commit_fingerprint(fingerprint)
-        self.run(
-            "database_fingerprint", at, 55, kind="check", recovery_point_ids=[fingerprint.id]
-        )
+        self.run("database_fingerprint", at, 55, kind="check", recovery_point_ids=[fingerprint.id])
 
     def restore_test(self, at: datetime, backup_id: str, **fields: Any) -> EvidenceRecord:
         """A restore test that proved a backup."""

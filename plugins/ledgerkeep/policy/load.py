@@ -69,6 +69,23 @@ def load_policy(path: Path) -> Policy:
     return loaded.policy
 
 
+def load_environment(environment: str, directory: Path | None = None) -> Policy:
+    """The policy of one environment.
+
+    :raises PolicyError: there is no such file, or it is broken.
+    """
+    directory = directory or worker_settings().policies
+    known = [path.stem for path in sorted(directory.glob("*.yaml"))]
+    if environment not in known:
+        raise PolicyError(
+            f"there is no policy for {environment!r} in {directory}",
+            hint=f"the environments are {', '.join(known)}"
+            if known
+            else "point LEDGERKEEP_POLICIES at the directory that has them",
+        )
+    return load_policy(directory / f"{environment}.yaml")
+
+
 def load_policies(directory: Path | None = None) -> list[Policy]:
     """The sound policies of a directory, by environment name; broken ones are left out.
 

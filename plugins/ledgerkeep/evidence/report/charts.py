@@ -7,8 +7,8 @@ page's own font. Colours differ in lightness too, so that a grey print can be re
 
 import io
 import re
-from datetime import date, datetime
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.evidence.report.model import ComplianceReport
 
@@ -64,7 +64,7 @@ def draw_charts(report: ComplianceReport) -> dict[str, str]:
 
 def _runs(report: ComplianceReport) -> "Figure":
     figure, (axes,) = _figure(1, height=2.3)
-    days = [date.fromisoformat(day.day) for day in report.days]
+    days: list[Any] = [date.fromisoformat(day.day) for day in report.days]
     passed = [day.succeeded for day in report.days]
     axes.bar(days, passed, width=0.72, color=GOOD, label="passed")
     failed = [day.failed for day in report.days]
@@ -78,43 +78,41 @@ def _runs(report: ComplianceReport) -> "Figure":
 
 def _objectives(report: ComplianceReport) -> "Figure":
     figure, (left, right) = _figure(2, height=2.6)
-    coverage, target = report.currency.coverage, report.currency.target_seconds
-    _against_target(
-        left,
-        [one.at for one in coverage],
-        [one.gap_seconds / 60 for one in coverage],
-        None if target is None else target / 60,
-    )
+    _recovery_gaps(left, report)
     left.set_title("Recovery point: minutes at risk", loc="left", fontsize=9, color=MUTED)
-    _whole_period(left, report)
     _recovery_times(right, report)
     right.set_title("Recovery time: minutes per restore", loc="left", fontsize=9, color=MUTED)
     return figure
 
 
-def _against_target(
-    axes: "Axes", at: list[datetime], minutes: list[float], target: float | None
+def _recovery_gaps(axes: "Axes", report: ComplianceReport) -> None:
+    """The worst of each day, since a month of WAL has thousands."""
+    worst: dict[date, float] = {}
+    for one in report.currency.coverage:
+        day = one.at.date()
+        worst[day] = max(worst.get(day, 0), one.gap_seconds / 60)
+    target = report.currency.target_seconds
+    minutes = None if target is None else target / 60
+    _bars(axes, list(worst), list(worst.values()), minutes, width=0.72)
+    _target_line(axes, minutes, max(worst.values(), default=0))
+    _whole_numbers(axes)
+    _whole_period(axes, report)
+
+
+def _bars(
+    axes: "Axes", places: list[Any], minutes: list[float], target: float | None, *, width: float
 ) -> None:
     over = [target is not None and value > target for value in minutes]
-    for wanted, color, marker in ((False, GOOD, "o"), (True, BAD, "X")):
-        chosen = [n for n, late in enumerate(over) if late is wanted]
-        axes.scatter(
-            [at[n] for n in chosen],  # type: ignore[arg-type]
-            [minutes[n] for n in chosen],
-            s=16,
-            color=color,
-            marker=marker,
-            linewidths=0,
-        )
-    _target_line(axes, target, max(minutes, default=0))
+    bars = axes.bar(places, minutes, width=width, color=[BAD if late else GOOD for late in over])
+    for bar, late in zip(bars, over, strict=True):
+        bar.set_hatch("///" if late else "")
 
 
 def _recovery_times(axes: "Axes", report: ComplianceReport) -> None:
     tests = [test for test in report.restore_tests if test.rto_seconds is not None]
     minutes = [(test.rto_seconds or 0) / 60 for test in tests]
     target = max((test.target.rto_seconds / 60 for test in tests if test.target), default=None)
-    colors = [BAD if test.rto_met is False else GOOD for test in tests]
-    axes.bar(range(len(tests)), minutes, width=0.5, color=colors)
+    _bars(axes, list(range(len(tests))), minutes, target, width=0.5)
     for place, value in enumerate(minutes):
         axes.annotate(
             f"{value:.1f}", (place, value), (0, 3), textcoords="offset points", ha="center"
@@ -187,11 +185,14 @@ def _whole_period(axes: "Axes", report: ComplianceReport) -> None:
 
 
 def _days_axis(axes: "Axes", moments: list[datetime]) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, date2num
 
     locator = AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    long = max(moments) - min(moments) > timedelta(days=2)
+    axes.xaxis.set_major_formatter(
+        DateFormatter("%d %b") if long else ConciseDateFormatter(locator)
+    )
     first, last = (date2num(edge(moments)) for edge in (min, max))
     axes.set_xlim(first - 0.6, last + 0.6)
 
@@ -199,7 +200,7 @@ def _days_axis(axes: "Axes", moments: list[datetime]) -> None:
 def _whole_numbers(axes: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
 def _legend(axes: "Axes") -> None:

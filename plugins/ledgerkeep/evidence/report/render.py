@@ -5,6 +5,7 @@ as people read them. The page has no script and asks no server for anything, so 
 in ten years, and on paper.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def render_html(report: ComplianceReport, *, templates: Path | None = None) -> b
     environment.filters.update(
         duration=duration,
         moment=moment,
+        at=lambda when: "–" if when is None else f"{when:%Y-%m-%d %H:%M}",
         bytes=lambda count: "–" if count is None else format_bytes(count),
         lsn=format_lsn,
         count=lambda number: f"{number:,}".replace(",", " "),
@@ -60,6 +62,8 @@ def _extra(report: ComplianceReport) -> dict[str, Any]:
     return {
         "frequent": frequent,
         "listed": _listed(report.evidence, frequent),
+        # The period ends right before `until`, so midnight belongs to the day after.
+        "last_day": report.period.until - timedelta(seconds=1),
         "proven": levels.count("proven"),
         "last_test": report.restore_tests[-1] if report.restore_tests else None,
     }

@@ -1,0 +1,148 @@
+"""The `ledgerkeep` command.
+
+    ledgerkeep list      --environment production
+    ledgerkeep show      ID --environment production
+    ledgerkeep plan      --latest --environment production
+    ledgerkeep verify    ID | --all --environment production
+    ledgerkeep restore   --target-time 2026-03-01T14:30:00+00:00 --destination DIR --environment …
+    ledgerkeep policy    check [FILE …]
+    ledgerkeep evidence  verify --environment production
+
+Exit codes: 0 done; 1 it failed, or what was looked at is not good (message and hint on standard
+error); 2 the command was not understood; 130 interrupted. Each command's module is imported only
+when it runs, so that `list` starts quickly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import ledgerkeep
+from ledgerkeep.cli.output import Output
+from ledgerkeep.errors import LedgerkeepError
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Command = Callable[[argparse.Namespace, Output], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
+    output = Output(machine=arguments.json)
+    try:
+        return _command(arguments.does)(arguments, output)
+    except LedgerkeepError as problem:
+        output.error(problem)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has enough; the interpreter must not flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _command(does: str) -> Command:
+    module, _, name = does.partition(":")
+    command: Command = getattr(import_module(f"ledgerkeep.cli.{module}"), name)
+    return command
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ledgerkeep",
+        description="Backups of the loan database: what there is, what it is worth, and back.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"ledgerkeep {ledgerkeep.__version__}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    machine = argparse.ArgumentParser(add_help=False)
+    machine.add_argument("--json", action="store_true", help="JSON instead of text")
+    one = argparse.ArgumentParser(add_help=False, parents=[machine])
+    one.add_argument("--environment", required=True, help="whose policy applies, e.g. production")
+    _add_points(commands, one)
+    _add_recovery(commands, one)
+    _add_upkeep(commands, machine, one)
+    return parser
+
+
+def _add_points(commands: _Commands, one: argparse.ArgumentParser) -> None:
+    listing = commands.add_parser("list", parents=[one], help="list the recovery points")
+    listing.add_argument("--wal", action="store_true", help="each stretch of WAL too")
+    listing.set_defaults(does="points:list_points")
+
+    show = commands.add_parser("show", parents=[one], help="show one recovery point")
+    show.add_argument("id")
+    show.set_defaults(does="points:show_point")
+
+    verify = commands.add_parser(
+        "verify", parents=[one], help="read base backups back and compare every checksum"
+    )
+    which = verify.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", nargs="?")
+    which.add_argument("--all", action="store_true", help="every base backup")
+    verify.set_defaults(does="points:verify_points")
+
+
+def _add_recovery(commands: _Commands, one: argparse.ArgumentParser) -> None:
+    plan = commands.add_parser("plan", parents=[one], help="show how to recover; touches nothing")
+    _add_target(plan)
+    plan.set_defaults(does="recover:show_plan")
+
+    restore = commands.add_parser(
+        "restore", parents=[one], help="recover into an empty directory of this machine"
+    )
+    _add_target(restore)
+    restore.add_argument(
+        "--destination", required=True, metavar="DIR", help="an empty or new directory"
+    )
+    restore.set_defaults(does="recover:restore")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--target-time", metavar="T", help="ISO 8601 with its offset from UTC")
+    target.add_argument("--target-lsn", metavar="LSN", help="a WAL position, e.g. 16/B374D848")
+    target.add_argument("--target-xid", metavar="XID", help="a transaction id")
+    target.add_argument("--target-name", metavar="NAME", help="a named restore point")
+    target.add_argument("--latest", action="store_true", help="as far as the WAL reaches")
+    parser.add_argument(
+        "--exclusive", action="store_true", help="stop right before the target, not after it"
+    )
+    parser.add_argument("--timeline", type=int, help="follow this timeline; else the newest")
+    parser.add_argument("--backup", metavar="ID", help="start from this base backup")
+    parser.add_argument(
+        "--system-identifier", metavar="N", help="which cluster, where the bucket holds several"
+    )
+
+
+def _add_upkeep(
+    commands: _Commands, machine: argparse.ArgumentParser, one: argparse.ArgumentParser
+) -> None:
+    policy = commands.add_parser("policy", help="policies").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    check = policy.add_parser("check", parents=[machine], help="check policy files")
+    check.add_argument("files", nargs="*", metavar="FILE", help="all of the worker's by default")
+    check.set_defaults(does="upkeep:check_policies")
+
+    evidence = commands.add_parser("evidence", help="evidence of the runs").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    verify = evidence.add_parser("verify", parents=[one], help="walk the whole evidence chain")
+    verify.set_defaults(does="upkeep:verify_evidence")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
