@@ -45,6 +45,8 @@ class History:
     system_identifier: str
     backup: BaseBackup
     marks: dict[str, Mark] = field(default_factory=dict)
+    unfinished_xid: int = 0
+    """A transaction that was still running when the last WAL was shipped."""
 
     def plan(self, target: RecoveryTarget, **more: Any) -> RecoveryPlan:
         """A plan from the stored catalog."""
@@ -113,13 +115,17 @@ def _lived(
     )
     backup = full_backup(source, catalog)
     history = History(catalog, s3, backup.system_identifier, backup)
-    for name in "abcde":
-        history.marks[name] = _commit(source, name)
-        if name == "c":
-            source.execute("SELECT pg_create_restore_point('release')")
-        _fill(source)
-        if name in "bde":
-            ship_wal(source.address, catalog, run="test")
+    with connect(source.address, autocommit=False) as unfinished:
+        row = unfinished.execute("SELECT pg_current_xact_id()::text").fetchone()
+        history.unfinished_xid = int(row[0])
+        for name in "abcde":
+            history.marks[name] = _commit(source, name)
+            if name == "c":
+                source.execute("SELECT pg_create_restore_point('release')")
+            _fill(source)
+            if name in "bde":
+                ship_wal(source.address, catalog, run="test")
+        unfinished.rollback()
     return history
 
 

@@ -26,7 +26,8 @@ _STATE = """
 SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()::text,
        pg_last_xact_replay_timestamp()
 """
-_SAID = ("FATAL:", "PANIC:", "ERROR:", "fetch-wal:")
+_COMPLAINTS = ("FATAL:", "PANIC:", "ERROR:", "fetch-wal:")
+_ORDINARY = ("starting up", "not yet accepting", "shutting down", "administrator command")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,12 @@ class ReplayWatch:
             return log.read().decode(errors="replace")
 
     def _last_complaint(self) -> str:
-        lines = [line for line in self._new_log().splitlines() if any(one in line for one in _SAID)]
+        lines = [
+            line
+            for line in self._new_log().splitlines()
+            if any(mark in line for mark in _COMPLAINTS)
+            and not any(words in line for words in _ORDINARY)
+        ]
         return _words(lines[-1]) if lines else self._server.last_words(2)
 
 

@@ -50,6 +50,7 @@ class RestoreResult(Record):
     bytes_written: int
     files: int
     segments_replayed: int
+    """WAL segments that were fetched for the server."""
     replayed_lsn: Lsn
     recovered_to: UtcDatetime | None
     """Commit time of the last transaction in the copy; None: no WAL was replayed."""
