@@ -1,8 +1,9 @@
 """Where things lie in the bucket: every key is made here.
 
     {environment}/database/{system_identifier}/
-        backups/{backup_id}/…                archives, backup_manifest, stream.json when all of
-                                             them are stored, recovery-point.json last
+        backups/{backup_id}/…                begun.json first, archives, backup_manifest,
+                                             stream.json when all of them are stored,
+                                             recovery-point.json last
         wal/{timeline}/{segment}.zst         segments, .partial; {timeline}.history
         stretches/{timeline}/{stretch_id}.json
         fingerprints/{fingerprint_id}.json

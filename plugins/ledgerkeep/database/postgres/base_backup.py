@@ -36,11 +36,21 @@ from ledgerkeep.database.postgres.backup_stream import (
 )
 from ledgerkeep.database.postgres.description import ServerDescription, describe
 from ledgerkeep.errors import BackupInterrupted, DatabaseError, ForeignCluster
+from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.policy.model import FullBackup
 from ledgerkeep.progress import Progress
 from ledgerkeep.storage.port import ObjectStore, StoredObject
 
+BEGUN = "begun.json"
 MANIFEST = "backup_manifest"
+
+
+class BackupBegun(Record):
+    """The first object of every backup, finished or not."""
+
+    id: str
+    run: str
+    at: UtcDatetime
 
 
 def new_backup_id(server: ServerDescription) -> str:
@@ -67,6 +77,9 @@ def stream_base_backup(
     backup_id = new_backup_id(before)
     prefix = keys.backup(catalog.environment, before.system_identifier, backup_id)
     level = catalog.policy.storage.compression_level
+    # An upload under way shows no object; with this one, the sweep finds the directory.
+    begun = BackupBegun(id=backup_id, run=run, at=before.clock)
+    catalog.store.put(prefix + BEGUN, begun.to_json(), content_type="application/json")
     options = _options(catalog.policy.database.full_backup, backup_id, level)
     with open_backup_stream(address, options) as stream:
         _same_cluster(stream, before)
