@@ -7,6 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import yaml
+
+from include.sandbox.objectstore import REGION, ObjectStoreServer
+from include.sandbox.place import Place
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup
@@ -16,9 +19,6 @@ from ledgerkeep.policy.model import ObjectLock, Policy
 from ledgerkeep.progress import no_progress
 from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.worker import WorkerSettings
-
-from include.sandbox.objectstore import REGION, ObjectStoreServer
-from include.sandbox.place import Place
 from tests.conftest import ROOT, Cluster
 
 RUN = "test/run"
