@@ -270,7 +270,8 @@ def _why(problem: Exception) -> str:
         return "timed out"
     if isinstance(problem, boto.EndpointConnectionError) or "kind: Connect" in text:
         return "no connection"
-    if "IncompleteBody" in text or "IncompleteRead" in text:
+    cut_short = isinstance(problem, boto.IncompleteReadError)
+    if cut_short or "IncompleteBody" in text or "IncompleteRead" in text:
         return "the answer was cut short"
     return "the connection broke"
 
