@@ -45,6 +45,7 @@ from ledgerkeep.database.postgres.wal_segment import (
     BLOCK,
     Segment,
     ShippedSegment,
+    in_blocks,
     inspect_stored,
     store_segment,
 )
@@ -316,15 +317,10 @@ class _Shipment:
 
 def _padded(content: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Blocks of `content`, filled up with zeros to `size` bytes."""
-    held = bytearray()
     given = 0
-    for piece in content:
-        held += piece
-        while len(held) >= BLOCK:
-            yield bytes(held[:BLOCK])
-            del held[:BLOCK]
-            given += BLOCK
+    for block in in_blocks(content):
+        yield block.ljust(BLOCK, b"\0")
+        given += BLOCK
     while given < size:
-        yield bytes(held.ljust(BLOCK, b"\0"))
-        held.clear()
+        yield bytes(BLOCK)
         given += BLOCK

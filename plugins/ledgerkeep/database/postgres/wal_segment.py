@@ -12,7 +12,7 @@ another zstd version may compress the same bytes differently.
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -265,10 +265,22 @@ def inspect_stored(store: ObjectStore, segment: Segment) -> ShippedSegment:
     return reader.shipped(stored_object(store, segment.key))
 
 
-def _stored_blocks(store: ObjectStore, key: str) -> Iterable[bytes]:
+def in_blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks; only the last may be shorter."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        while len(held) >= BLOCK:
+            yield bytes(memoryview(held)[:BLOCK])
+            del held[:BLOCK]
+    if held:
+        yield bytes(held)
+
+
+def _stored_blocks(store: ObjectStore, key: str) -> Iterator[bytes]:
     body = store.get(key)
     try:
-        yield from zstandard.ZstdDecompressor().read_to_iter(body, write_size=BLOCK)
+        yield from in_blocks(zstandard.ZstdDecompressor().read_to_iter(body))
     except zstandard.ZstdError as problem:
         raise ObjectCorrupt(
             f"{store.location}/{key} is not a zstd stream that can be read: {problem}",
