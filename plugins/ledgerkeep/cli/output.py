@@ -42,13 +42,15 @@ class Output:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(
-                column, justify="right" if column in right else "left", overflow="fold"
+                column,
+                justify="right" if column in right else "left",
+                overflow="fold",
+                no_wrap=column == columns[0],  # ids are copied from here
             )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        console = Console(highlight=False)
         # Lines into a file or a pipe are not folded: another program reads them.
-        console.print(table, width=None if console.is_terminal else 400)
+        Console(highlight=False, width=None if sys.stdout.isatty() else 400).print(table)
 
     def progress(self) -> Progress:
         """Progress on standard error; none for machines."""

@@ -1,0 +1,219 @@
+"""The command as a shell sees it: what it prints, where, and the code it ends with."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledgerkeep.cli.main import main
+from ledgerkeep.evidence.chain import EvidenceLog
+from tests.cli.conftest import Protected
+from tests.evidence.support import record
+
+ENVIRONMENT = ("--environment", "production")
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict:
+    """What a program reads from standard output."""
+    assert main([*words, *ENVIRONMENT, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    """What a program reads from standard error."""
+    assert main([*words, "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    return json.loads(told.err)["error"]
+
+
+@pytest.mark.integration
+def test_list_names_every_recovery_point(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = answer(capsys, "list")
+    assert told["environment"] == "production"
+    assert told["location"] == shell.catalog.store.location
+    points = {point["id"]: point for point in told["recovery_points"]}
+    assert set(points) == {shell.backup_id, shell.wal_id}
+    backup, wal = points[shell.backup_id], points[shell.wal_id]
+    assert (backup["kind"], backup["level"]) == ("base_backup", "intact")
+    assert backup["stored_bytes"] < backup["raw_bytes"]
+    assert (wal["kind"], wal["level"]) == ("wal", None)
+
+
+@pytest.mark.integration
+def test_list_for_people_folds_wal_into_one_line(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", *ENVIRONMENT]) == 0
+    told = capsys.readouterr().out
+    assert shell.backup_id in told
+    assert "intact" in told
+    assert shell.wal_id not in told
+    assert "WAL of cluster" in told
+    assert main(["list", "--wal", *ENVIRONMENT]) == 0
+    assert shell.wal_id in capsys.readouterr().out
+
+
+@pytest.mark.integration
+def test_show_gives_the_record_and_its_proofs(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = answer(capsys, "show", shell.backup_id)
+    assert told["recovery_point"] == json.loads(
+        shell.catalog.find_backup(shell.backup_id).to_json()
+    )
+    assert told["level"] == "intact"
+    assert told["proofs"][0]["run"] == "backup/1"
+    assert main(["show", shell.wal_id, *ENVIRONMENT]) == 0
+    assert "segments" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+def test_unknown_id_is_refused_with_what_to_do(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    location = shell.catalog.store.location
+    assert refusal(capsys, "show", "nothing", *ENVIRONMENT) == {
+        "kind": "RecoveryPointMissing",
+        "message": f"no recovery point nothing in {location}/production",
+        "hint": "list what exists: ledgerkeep list --wal --environment production",
+        "retryable": False,
+    }
+
+
+@pytest.mark.integration
+def test_verify_reads_every_backup_back(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = answer(capsys, "verify", "--all")
+    assert told == {"verified": [{"id": shell.backup_id, "intact": True, "problem": ""}]}
+    proofs = answer(capsys, "show", shell.backup_id)["proofs"]
+    assert proofs[-1]["run"] == "cli"
+
+
+@pytest.mark.integration
+def test_plan_says_what_a_restore_would_do(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = answer(capsys, "plan", "--latest")
+    assert told["backup_id"] == shell.backup_id
+    assert told["segment_count"] >= 1
+    assert main(["plan", "--latest", *ENVIRONMENT]) == 0
+    assert "target:        the latest position" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+def test_unreachable_target_is_refused(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refusal(capsys, "plan", "--target-lsn", "FFF/0", *ENVIRONMENT)
+    assert told["kind"] == "TargetUnreachable"
+    assert told["hint"]
+
+
+@pytest.mark.integration
+def test_moment_without_offset_is_refused(
+    shell: Protected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--target-time", "2026-03-01T14:30:00", *ENVIRONMENT]) == 1
+    assert capsys.readouterr().err == (
+        "error: the recovery target '2026-03-01T14:30:00' has no offset from UTC\n"
+        "Hint: say which clock is meant: 2026-03-01T14:30:00+00:00 if it is UTC\n"
+    )
+
+
+@pytest.mark.integration
+def test_restore_leaves_a_copy_and_a_second_one_does_not_take_its_place(
+    shell: Protected, room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destination = str(room / "copy")
+    told = answer(capsys, "restore", "--latest", "--destination", destination)
+    assert told["backup_id"] == shell.backup_id
+    assert told["room"] == destination
+    assert told["segments_replayed"] >= 1
+    again = refusal(capsys, "restore", "--latest", "--destination", destination, *ENVIRONMENT)
+    assert again["kind"] == "PreflightFailed"
+    assert Path(destination).is_dir()
+
+
+@pytest.mark.integration
+def test_evidence_is_verified(shell: Protected, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against the real store: the links are created only if nobody else has the number."""
+    log = EvidenceLog(shell.catalog.store, shell.catalog.policy)
+    links = [log.append(record(number, environment="production")) for number in range(3)]
+    assert log.append(record(1, environment="production")) == links[1]
+    told = answer(capsys, "evidence", "verify")
+    assert told == {"environment": "production", "sequence": 3, "sha256": links[2].digest()}
+
+
+@pytest.mark.integration
+def test_wrong_credentials_are_named(
+    shell: Protected, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert refusal(capsys, "list", *ENVIRONMENT)["kind"] == "StoreAccessDenied"
+
+
+def test_unknown_environment_is_named_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = refusal(capsys, "list", "--environment", "prod")
+    assert told["message"].startswith("there is no policy for 'prod' in ")
+    assert told["hint"] == "the environments are development, production, staging"
+
+
+def test_broken_policy_is_shown_with_line_and_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "staging.yaml"
+    path.write_text("environment: staging\nowner: 3\n")
+    assert main(["policy", "check", str(path)]) == 1
+    assert "line 2: owner: found 3; allowed: text" in capsys.readouterr().err
+    assert main(["policy", "check", "--json", str(path)]) == 1
+    faults = json.loads(capsys.readouterr().out)["policies"][0]["faults"]
+    assert {"line": 2, "field": "owner", "found": "3", "allowed": "text"} in faults
+
+
+def test_shipped_policies_pass_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy", "check"]) == 0
+    assert capsys.readouterr().out.count("sound") == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["list"],
+        ["plan", *ENVIRONMENT],
+        ["plan", "--latest", "--target-xid", "7", *ENVIRONMENT],
+        ["restore", "--latest", *ENVIRONMENT],
+        ["verify", *ENVIRONMENT],
+    ],
+    ids=" ".join,
+)
+def test_misused_command_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "usage: ledgerkeep" in capsys.readouterr().err
+
+
+def test_list_starts_without_what_it_does_not_need() -> None:
+    """Airflow, matplotlib and Great Expectations take seconds to import."""
+    script = (
+        "import sys\nfrom ledgerkeep.cli.main import main\n"
+        "main(['list', '--environment', 'prod'])\n"
+        "import ledgerkeep.cli.points, ledgerkeep.cli.session, ledgerkeep.storage.open\n"
+        "heavy = {'airflow', 'matplotlib', 'great_expectations', 'pandas', 'psycopg'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2] / "plugins",
+    )
+    assert done.stdout.strip() == "[]"
