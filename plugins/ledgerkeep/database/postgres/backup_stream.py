@@ -146,7 +146,7 @@ def open_backup_stream(address: ServerAddress, options: BackupOptions) -> Iterat
             _hold_wal(keeper)
             stream = _start(connection, address, options)
         except CommandRefused as problem:
-            raise problem.as_database_error(f"a base backup to {address.user}") from problem
+            raise problem.as_database_error("a base backup") from problem
         except psycopg.OperationalError as problem:
             raise _interrupted(address, str(problem)) from problem
         yield stream
