@@ -198,6 +198,8 @@ class Proof(Record):
     tables_compared: int = 0
     rows_compared: int = 0
     sampled_tables: list[str] = []
+    left_out: dict[str, str] = {}
+    """`database: schema.table` → why it was not compared."""
     restore_seconds: float | None = None
     stops_because: str = ""
     """Why the level is not higher, in words for the report; empty when proven."""
