@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import boto3
 import obstore
 import pytest
 from moto.server import ThreadedMotoServer
@@ -133,3 +134,12 @@ def test_a_store_that_takes_the_newer_checksums_takes_ours_too(open_bucket):
         stored = writer.commit()
     assert b"".join(store.read(stored)) == bytes(6_000_000)
     assert store.delete_prefix("") == 2
+
+
+def test_a_session_brings_its_own_credentials():
+    session = boto3.Session(aws_access_key_id="ASIA", aws_secret_access_key="of-the-role")
+    store = open_store(storage(), WorkerSettings(), StoreAccess(session=session))
+    assert addresses(store)[0] == "https://loans.s3.eu-central-1.amazonaws.com/a/b"
+    credentials = store._bucket.ranges.credential_provider()
+    assert credentials["access_key_id"] == "ASIA"
+    assert "of-the-role" not in repr(StoreAccess(session=session))

@@ -41,7 +41,7 @@ class Bucket:
     patience: float
     """Seconds for which an unavailable store is waited for."""
     part_size: int
-    """Bytes of an upload part and of a ranged request."""
+    """Bytes of an upload part; a smaller object is one request, either way."""
     concurrency: int
     """Parts or ranges in flight per object."""
 

@@ -42,7 +42,7 @@ _AWS_HOST = re.compile(r"s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?|s3\.amazonaws\.c
 class StoreAccess:
     """Where the store is and who asks, as an Airflow connection says it.
 
-    Either keys, or a `session` that brings its own credentials and renews them (a role).
+    Without keys and session, boto3's own chain of credentials decides.
     """
 
     endpoint_url: str | None = None
@@ -51,8 +51,7 @@ class StoreAccess:
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     session: boto3.Session | None = field(default=None, repr=False)
-    session: boto3.Session | None = field(default=None, repr=False)
-    """Takes the place of keys and region: a session that renews its own credentials (a role)."""
+    """Takes the place of the keys: a session that renews its own credentials (a role)."""
 
 
 def open_store(
@@ -68,7 +67,6 @@ def open_store(
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
         aws_session_token=access.session_token,
-        region_name=access.region or storage.region,
     )
     client = _control_client(session, storage, access)
     return S3Store(
@@ -104,15 +102,19 @@ def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[st
 
 
 def _control_client(session: boto3.Session, storage: Storage, access: StoreAccess) -> "S3Client":
+    region = access.region or storage.region
     try:
         # Only a client knows which endpoint the environment or the shared configuration names.
         client: S3Client = session.client(
-            "s3", endpoint_url=access.endpoint_url, config=_configuration(storage, "path")
+            "s3", region, endpoint_url=access.endpoint_url, config=_configuration(storage, "path")
         )
         if not _is_virtual(client, storage):
             return client
         return session.client(
-            "s3", endpoint_url=access.endpoint_url, config=_configuration(storage, "virtual")
+            "s3",
+            region,
+            endpoint_url=access.endpoint_url,
+            config=_configuration(storage, "virtual"),
         )
     except (BotoCoreError, ValueError) as problem:
         raise StorageError(
