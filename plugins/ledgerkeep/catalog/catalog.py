@@ -12,7 +12,14 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from ledgerkeep.catalog import keys
-from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel, WalStretch
+from ledgerkeep.catalog.models import (
+    BaseBackup,
+    Fingerprint,
+    Proof,
+    ProofLevel,
+    StreamedBackup,
+    WalStretch,
+)
 from ledgerkeep.errors import CatalogError, RecoveryPointMissing
 from ledgerkeep.model import Record, utc_now
 from ledgerkeep.policy.model import Policy
@@ -78,6 +85,11 @@ class Catalog:
             and next(self.store.list(f"{prefix}{backup_id}/"), None) is not None
         ]
 
+    def streamed_backup(self, system_identifier: str, backup_id: str) -> StreamedBackup | None:
+        """What the complete stream of a backup left, recorded since or not; None: no such one."""
+        key = keys.backup(self.environment, system_identifier, backup_id) + keys.STREAM
+        return None if self.store.head(key) is None else self._read(key, StreamedBackup)
+
     def stretches(self, system_identifier: str) -> list[WalStretch]:
         """All WAL stretches, in the order of their WAL."""
         found = self._read_all(keys.stretches(self.environment, system_identifier), WalStretch)
@@ -131,6 +143,20 @@ class Catalog:
                 return self._read(key, BaseBackup)
         raise RecoveryPointMissing(
             f"no recovery point {backup_id} in {self.store.location}/{self.environment}",
+            hint=f"list what exists: ledgerkeep list --environment {self.environment}",
+        )
+
+    def find_fingerprint(self, fingerprint_id: str) -> Fingerprint:
+        """The fingerprint with that id, whichever cluster it is of.
+
+        :raises RecoveryPointMissing:
+        """
+        for system_identifier in self.system_identifiers():
+            key = keys.fingerprint(self.environment, system_identifier, fingerprint_id)
+            if self.store.head(key) is not None:
+                return self._read(key, Fingerprint)
+        raise RecoveryPointMissing(
+            f"no fingerprint {fingerprint_id} in {self.store.location}/{self.environment}",
             hint=f"list what exists: ledgerkeep list --environment {self.environment}",
         )
 

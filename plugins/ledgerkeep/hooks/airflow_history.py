@@ -10,14 +10,19 @@ from __future__ import annotations
 import json
 import urllib.request
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 if TYPE_CHECKING:
     from ledgerkeep.evidence.history import AirflowRun
 
 _PAGE = 100
+
+
+class HistoryUnavailable(Exception):
+    """Airflow's API could not be asked."""
 
 
 def airflow_runs(
@@ -26,7 +31,23 @@ def airflow_runs(
     """Runs of the environment's DAGs that were due in [since, until), oldest first.
 
     :param connection_id: HTTP connection to the API server with a viewer's login and password.
+    :raises HistoryUnavailable: no such connection, or the API does not answer or refuses.
     """
+    from airflow_client.client.exceptions import OpenApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return _read(connection_id, environment, since, until)
+    except (AirflowNotFoundException, OpenApiException, HTTPError, OSError) as problem:
+        words = " ".join(str(problem).split())[:300]
+        raise HistoryUnavailable(
+            f"Airflow's history could not be read over the connection {connection_id}: {words}"
+        ) from problem
+
+
+def _read(
+    connection_id: str, environment: str, since: datetime, until: datetime
+) -> list[AirflowRun]:
     from airflow_client.client import ApiClient, Configuration
     from airflow_client.client.api.dag_run_api import DagRunApi
 
@@ -51,7 +72,7 @@ def airflow_runs(
                 return runs
 
 
-def _row(run: object) -> AirflowRun:
+def _row(run: Any) -> AirflowRun:
     from ledgerkeep.evidence.history import AirflowRun
 
     return AirflowRun.model_validate(

@@ -81,6 +81,30 @@ class LedgerkeepOperator(BaseOperator):
 
         return server_address(self.postgres_conn_id or self.policy.database.connection_id)
 
+    def protected_cluster(self) -> str:
+        """System identifier of the server that the policy's connection points at.
+
+        Where the server does not answer (it is lost, which is what recoveries are for), the one
+        cluster of the catalog is meant; several are refused.
+
+        :raises DatabaseUnavailable: no server, and the catalog knows none or several.
+        """
+        from ledgerkeep.database.postgres.address import connect
+        from ledgerkeep.database.postgres.description import describe
+        from ledgerkeep.errors import DatabaseUnavailable
+
+        try:
+            with connect(self.address) as connection:
+                return describe(connection).system_identifier
+        except DatabaseUnavailable:
+            known = self.catalog.system_identifiers()
+            if len(known) != 1:
+                raise
+            self.log.warning(
+                "the server does not answer; the catalog holds one cluster: %s", known[0]
+            )
+            return known[0]
+
     def progress(self) -> LoggedProgress:
         """Progress into the task's log."""
         return LoggedProgress(self.log.info)

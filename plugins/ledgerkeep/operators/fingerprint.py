@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 
@@ -43,3 +44,27 @@ class FingerprintOperator(LedgerkeepOperator):
             measurements={"tables": len(tables), "rows": sum(table.rows for table in tables)},
         )
         return fingerprint.id
+
+
+class ProvableFingerprintOperator(FingerprintOperator):
+    """The fingerprint that a test proves against: a stored one by its id, or a new one.
+
+    :param stored: id of a stored fingerprint, for when the source is gone; empty: take a new one
+        (templated)
+    """
+
+    template_fields: Sequence[str] = (*FingerprintOperator.template_fields, "stored")
+
+    def __init__(self, *, stored: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stored = stored
+
+    def execute(self, context: Context) -> str | None:
+        """Find it, or take it."""
+        if not self.stored:
+            return super().execute(context)
+        with self.ending_well():
+            found = self.catalog.find_fingerprint(self.stored)
+        self.log.info("proving against %s of %s", found.id, found.created_at.isoformat())
+        self.contribute(context, recovery_point_ids=[found.id])
+        return found.id

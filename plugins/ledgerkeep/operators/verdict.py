@@ -19,7 +19,7 @@ from ledgerkeep.operators.base import CONTRIBUTION, LedgerkeepOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from ledgerkeep.evidence.records import EvidenceRecord
+    from ledgerkeep.evidence.records import EvidenceRecord, Outcome, RunKind
 
 
 class VerdictOperator(LedgerkeepOperator):
@@ -30,7 +30,7 @@ class VerdictOperator(LedgerkeepOperator):
 
     ui_color = "#f3e6c8"
 
-    def __init__(self, *, kind: str, **kwargs: Any) -> None:
+    def __init__(self, *, kind: RunKind, **kwargs: Any) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
         self.kind = kind
 
@@ -61,7 +61,7 @@ class VerdictOperator(LedgerkeepOperator):
         found = task.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id])[run.run_id]
         return {name: state or "none" for name, state in found.items() if name != self.task_id}
 
-    def _record(self, context: Context, states: dict[str, str], outcome: str) -> EvidenceRecord:
+    def _record(self, context: Context, states: dict[str, str], outcome: Outcome) -> EvidenceRecord:
         from ledgerkeep.evidence.collect import collect_record
 
         run = context["dag_run"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 
@@ -51,3 +52,34 @@ class ShipWalOperator(LedgerkeepOperator):
             ],
         )
         return [stretch.id for stretch in stretches]
+
+
+class ShipWalPastOperator(ShipWalOperator):
+    """Ship WAL until it covers a fingerprint; where what is stored already does, do nothing.
+
+    :param fingerprint_id: the fingerprint; None: ship (templated)
+    """
+
+    template_fields: Sequence[str] = (*ShipWalOperator.template_fields, "fingerprint_id")
+
+    def __init__(self, *, fingerprint_id: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fingerprint_id = fingerprint_id
+
+    def execute(self, context: Context) -> list[str]:
+        """Look, then ship if need be."""
+        with self.ending_well():
+            covered = self.fingerprint_id is not None and self._covers(self.fingerprint_id)
+        if covered:
+            self.log.info("the stored WAL covers %s already", self.fingerprint_id)
+            return []
+        return super().execute(context)
+
+    def _covers(self, fingerprint_id: str) -> bool:
+        fingerprint = self.catalog.find_fingerprint(fingerprint_id)
+        needed = max(one.lsn for one in fingerprint.databases)
+        stretches = self.catalog.stretches(fingerprint.system_identifier)
+        return any(
+            stretch.timeline == fingerprint.timeline and stretch.end_lsn >= needed
+            for stretch in stretches
+        )

@@ -1,0 +1,97 @@
+"""# Restore test: point-in-time recovery
+
+Records what the source holds at one exact point of its WAL, restores an earlier backup into a clean
+room, replays up to exactly that point, and compares: every table must have the same rows. Then the
+copy is promoted and checked (`pg_amcheck`, expectations), and removed.
+
+It has passed only if its `verdict` task succeeded.
+"""
+
+from airflow.sdk import DAG, Param
+
+from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.fingerprint import ProvableFingerprintOperator
+from ledgerkeep.operators.proof import ProveCopyOperator, ValidateCopyOperator
+from ledgerkeep.operators.restore import (
+    PlanRecoveryOperator,
+    PrepareRoomOperator,
+    RemoveRoomOperator,
+    RestoreClusterOperator,
+)
+from ledgerkeep.operators.scenario import StateScenarioOperator
+from ledgerkeep.operators.verdict import VerdictOperator
+from ledgerkeep.operators.wal import ShipWalPastOperator
+from ledgerkeep.policy.load import load_policies
+
+SCENARIO = (
+    "The database server is lost. Its latest backup and WAL are restored to an exact point in a "
+    "clean room, and the copy must be identical to the source at that point."
+)
+
+for policy in load_policies():
+    test = policy.restore_tests.point_in_time_recovery
+    if test is None or policy.database.wal_shipping is None:
+        continue
+    environment = policy.environment
+    with DAG(
+        **dag_arguments(
+            policy,
+            "test_point_in_time_recovery",
+            kind="restore-test",
+            schedule=test.schedule,
+            doc=__doc__,
+        ),
+        params={
+            "fingerprint": Param(
+                "",
+                type="string",
+                title="Fingerprint",
+                description="Id of a stored fingerprint to prove against, for when the source "
+                "is gone. Empty: take a new one of the source.",
+            )
+        },
+    ):
+        scenario = StateScenarioOperator(
+            task_id="scenario",
+            environment=environment,
+            scenario=SCENARIO,
+            objective="database_failure",
+        )
+        fingerprint = ProvableFingerprintOperator(
+            task_id="fingerprint",
+            environment=environment,
+            stored="{{ params.fingerprint }}",
+        )
+        ship = ShipWalPastOperator(
+            task_id="ship_wal",
+            environment=environment,
+            fingerprint_id=fingerprint.output,
+        )
+        plan = PlanRecoveryOperator(
+            task_id="plan", environment=environment, fingerprint_id=fingerprint.output
+        )
+        room = PrepareRoomOperator(
+            task_id="prepare_room", environment=environment, plan=plan.output
+        )
+        restore = RestoreClusterOperator(
+            task_id="restore", environment=environment, plan=plan.output
+        )
+        prove = ProveCopyOperator(
+            task_id="prove",
+            environment=environment,
+            plan=plan.output,
+            fingerprint_id=fingerprint.output,
+        )
+        validate = ValidateCopyOperator(
+            task_id="validate",
+            environment=environment,
+            plan=plan.output,
+            restored=restore.output,
+            proven=prove.output,
+        )
+        remove = RemoveRoomOperator(
+            task_id="remove_room", environment=environment, plan=plan.output
+        ).as_teardown(setups=room)
+        verdict = VerdictOperator(task_id="verdict", environment=environment, kind="restore-test")
+        scenario >> fingerprint >> ship >> plan >> room >> restore >> prove >> validate
+        validate >> remove >> verdict

@@ -1,0 +1,58 @@
+"""One measured command: a process of its own, its wall time and its peak memory."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the operating system says about a finished process."""
+
+    seconds: float
+    peak_mb: float
+    """Largest resident set of the process itself (MB)."""
+
+
+class CommandFailed(Exception):
+    """A measured command did not succeed; with the end of what it printed."""
+
+
+def measure(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    account: Mapping[str, Any] | None = None,
+) -> Measured:
+    """Run a command to its end.
+
+    :param account: `Account.popen()`, to run it under the servers' account.
+    :raises CommandFailed:
+    """
+    with log.open("ab") as output:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            **(account or {}),
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise CommandFailed(f"{' '.join(command[:4])} …\n{log.read_text()[-3000:]}")
+    return Measured(seconds, usage.ru_maxrss / 1024)
+
+
+def middle(runs: Sequence[Measured]) -> Measured:
+    """Median of each figure."""
+    return Measured(median(run.seconds for run in runs), median(run.peak_mb for run in runs))

@@ -1,0 +1,76 @@
+"""One operation of ours, as a process of its own, to be measured from outside.
+
+    python -m include.bench.ours backup | record | restore ROOM | ship
+
+The same functions of the core that the operators call.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.policy.load import load_policy
+from ledgerkeep.progress import no_progress
+from ledgerkeep.storage.open import open_store
+from ledgerkeep.worker import worker_settings
+
+
+def main() -> None:
+    """Carry out the operation named in the arguments."""
+    operation, *rest = sys.argv[1:]
+    settings = worker_settings()
+    policy = load_policy(settings.policies / "production.yaml")
+    catalog = Catalog(open_store(policy.storage, settings), policy)
+    stage = json.loads(os.environ["BENCH_STAGE"])
+    address = ServerAddress(host=stage["sockets"], port=stage["port"])
+    {"backup": _backup, "record": _record, "restore": _restore, "ship": _ship}[operation](
+        catalog, address, *rest
+    )
+
+
+def _backup(catalog: Catalog, address: ServerAddress) -> None:
+    from ledgerkeep.database.postgres.full_backup import take_full_backup
+
+    take_full_backup(address, catalog, run="bench", progress=no_progress)
+
+
+def _record(catalog: Catalog, address: ServerAddress) -> None:
+    from ledgerkeep.database.postgres.full_backup import record_full_backup
+
+    (cluster,) = catalog.system_identifiers()
+    (backup_id,) = catalog.unfinished_backups(cluster)
+    record_full_backup(catalog, backup_id, run="bench", progress=no_progress)
+
+
+def _restore(catalog: Catalog, address: ServerAddress, room: str) -> None:
+    from ledgerkeep.recovery.plan import plan_from_catalog
+    from ledgerkeep.recovery.restore import restore_cluster
+    from ledgerkeep.recovery.target import RecoveryTarget
+
+    (cluster,) = catalog.system_identifiers()
+    backup = catalog.backups(cluster)[-1]
+    plan = plan_from_catalog(
+        catalog, cluster, RecoveryTarget(lsn=backup.stop_lsn), backup_id=backup.id
+    )
+    restore_cluster(
+        catalog,
+        plan,
+        Path(room),
+        settings=worker_settings(),
+        run="bench",
+        purpose="recovery",
+        progress=no_progress,
+    )
+
+
+def _ship(catalog: Catalog, address: ServerAddress) -> None:
+    from ledgerkeep.database.postgres.ship_wal import ship_wal
+
+    ship_wal(address, catalog, run="bench", progress=no_progress)
+
+
+if __name__ == "__main__":
+    main()
