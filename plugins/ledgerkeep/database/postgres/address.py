@@ -50,6 +50,13 @@ class ServerAddress:
             options=options,
         )
 
+    def lasting(self) -> "ServerAddress":
+        """The same server, for connections that may idle for hours but notice a dead peer."""
+        options = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "6"}
+        options |= self.options
+        options["options"] = f"{options.get('options', '')} -c idle_session_timeout=0".strip()
+        return replace(self, options=options)
+
     def to(self, database: str) -> "ServerAddress":
         """The same server, another database."""
         return replace(self, database=database)

@@ -12,7 +12,7 @@ with the connection, however this process ends.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Literal
 
@@ -108,9 +108,9 @@ class BackupStream:
                 yield message[1:] if message[0] == _DATA else _event(message)
             self._finish()
         except psycopg.OperationalError as problem:
-            raise _interrupted(self.address, str(problem)) from problem
+            raise interrupted(self.address, str(problem)) from problem
         except CommandRefused as problem:
-            raise _interrupted(self.address, problem.words) from problem
+            raise interrupted(self.address, problem.words) from problem
 
     def require_stop_lsn(self) -> int:
         """Where the backup ends.
@@ -118,7 +118,7 @@ class BackupStream:
         :raises BackupInterrupted: it has not ended.
         """
         if self.stop_lsn is None:
-            raise _interrupted(self.address, "the server sent no stop position")
+            raise interrupted(self.address, "the server sent no stop position")
         return self.stop_lsn
 
     def _finish(self) -> None:
@@ -140,7 +140,7 @@ def open_backup_stream(address: ServerAddress, options: BackupOptions) -> Iterat
 
     :raises DatabaseUnavailable, DatabaseAccessDenied, DatabaseError: it could not start.
     """
-    lasting = _lasting(address)
+    lasting = address.lasting()
     with _connected(lasting) as connection, _connected(lasting) as keeper:
         try:
             _hold_wal(keeper)
@@ -148,7 +148,7 @@ def open_backup_stream(address: ServerAddress, options: BackupOptions) -> Iterat
         except CommandRefused as problem:
             raise problem.as_database_error("a base backup") from problem
         except psycopg.OperationalError as problem:
-            raise _interrupted(address, str(problem)) from problem
+            raise interrupted(address, str(problem)) from problem
         yield stream
 
 
@@ -159,14 +159,6 @@ def _connected(address: ServerAddress) -> Iterator[PGconn]:
         yield connection
     finally:
         connection.finish()
-
-
-def _lasting(address: ServerAddress) -> ServerAddress:
-    """The same server, over connections that may idle for hours but notice a dead peer."""
-    options = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "6"}
-    options |= address.options
-    options["options"] = f"{options.get('options', '')} -c idle_session_timeout=0".strip()
-    return replace(address, options=options)
 
 
 def _hold_wal(keeper: PGconn) -> None:
@@ -248,7 +240,8 @@ def _event(message: memoryview) -> BackupEvent:
     )
 
 
-def _interrupted(address: ServerAddress, words: str) -> BackupInterrupted:
+def interrupted(address: ServerAddress, words: str) -> BackupInterrupted:
+    """The error for a backup that ended before its end, with the words of whoever noticed."""
     return BackupInterrupted(
         f"the base backup of {address.host}:{address.port} broke off: {' '.join(words.split())}",
         hint="nothing of it counts, and the next run removes what it left; "

@@ -32,14 +32,18 @@ from ledgerkeep.database.postgres.backup_stream import (
     BackupOptions,
     BackupStream,
     ServerProgress,
+    interrupted,
     open_backup_stream,
 )
 from ledgerkeep.database.postgres.description import ServerDescription, describe
-from ledgerkeep.errors import BackupInterrupted, DatabaseError, ForeignCluster
+from ledgerkeep.errors import DatabaseError, ForeignCluster
 from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.policy.model import FullBackup
 from ledgerkeep.progress import Progress
 from ledgerkeep.storage.port import ObjectStore, StoredObject
+
+_PACKERS = min(4, os.cpu_count() or 1)
+"""More compress faster than one connection delivers."""
 
 BEGUN = "begun.json"
 MANIFEST = "backup_manifest"
@@ -84,7 +88,7 @@ def stream_base_backup(
     with open_backup_stream(address, options) as stream:
         _same_cluster(stream, before)
         archives, manifest = _store_stream(stream, catalog.store, prefix, level, progress)
-    after = describe(connection)
+    after = _describe_after(connection, address)
     streamed = StreamedBackup(
         id=backup_id,
         environment=catalog.environment,
@@ -112,6 +116,13 @@ def stream_base_backup(
     )
     catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
     return streamed
+
+
+def _describe_after(connection: psycopg.Connection, address: ServerAddress) -> ServerDescription:
+    try:
+        return describe(connection)
+    except psycopg.OperationalError as problem:
+        raise interrupted(address, str(problem)) from problem
 
 
 def _options(policy: FullBackup | None, backup_id: str, level: int) -> BackupOptions:
@@ -206,15 +217,11 @@ def _store_stream(
     stream: BackupStream, store: ObjectStore, prefix: str, level: int, progress: Progress
 ) -> tuple[list[Archive], StoredObject]:
     pack: Pack = join_block if stream.compressed else partial(compress_block, level=level)
-    with ThreadPoolExecutor(os.cpu_count(), "pack") as workers, ExitStack() as uploads:
+    with ThreadPoolExecutor(_PACKERS, "pack") as workers, ExitStack() as uploads:
         receiver = _Receiver(store, prefix, uploads, workers)
         receiver.receive(stream, pack, progress)
     if receiver.manifest is None or not receiver.archives:
-        raise BackupInterrupted(
-            f"the base backup of {stream.address.host}:{stream.address.port} came without "
-            "its manifest or without any archive",
-            hint="look at the server's log, then run it again",
-        )
+        raise interrupted(stream.address, "the server sent no manifest, or no archive")
     return receiver.archives, receiver.manifest
 
 

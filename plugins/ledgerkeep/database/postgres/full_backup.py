@@ -48,7 +48,7 @@ def take_full_backup(
     """
     policy = catalog.policy.database
     # One backup at a time: the lock lives in the server, so it holds across workers.
-    with operation_lock(address, f"{catalog.environment}/base backup") as connection:
+    with operation_lock(address.lasting(), f"{catalog.environment}/base backup") as connection:
         # Is this the cluster whose backups lie in that place?
         server = describe(connection)
         check_lineage(address, server, catalog, adopt_timeline=adopt_timeline)
@@ -102,7 +102,7 @@ def find_streamed(catalog: Catalog, backup_id: str) -> StreamedBackup:
     :raises RecoveryPointMissing:
     """
     for system_identifier in catalog.system_identifiers():
-        streamed = _read_streamed(catalog, system_identifier, backup_id)
+        streamed = catalog.streamed_backup(system_identifier, backup_id)
         if streamed is not None:
             return streamed
     raise RecoveryPointMissing(
@@ -119,7 +119,7 @@ def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> l
     """
     swept = []
     for backup_id in catalog.unfinished_backups(system_identifier):
-        streamed = _read_streamed(catalog, system_identifier, backup_id)
+        streamed = catalog.streamed_backup(system_identifier, backup_id)
         if streamed is not None and _may_be_recorded(streamed, run):
             continue
         prefix = keys.backup(catalog.environment, system_identifier, backup_id)
@@ -131,15 +131,6 @@ def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> l
 
 def _may_be_recorded(streamed: StreamedBackup, run: str) -> bool:
     return streamed.run != run and utc_now() - streamed.created_at < _READ_BACK_WITHIN
-
-
-def _read_streamed(
-    catalog: Catalog, system_identifier: str, backup_id: str
-) -> StreamedBackup | None:
-    key = keys.backup(catalog.environment, system_identifier, backup_id) + keys.STREAM
-    if catalog.store.head(key) is None:
-        return None
-    return StreamedBackup.from_json(catalog.store.get(key))
 
 
 def _retain(catalog: Catalog, backup: StreamedBackup) -> None:
