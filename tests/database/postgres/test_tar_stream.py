@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKind, read_tar
 from ledgerkeep.errors import ObjectCorrupt
 

@@ -12,10 +12,11 @@ The number of blocks between the threads is fixed, and so is the memory.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from queue import Queue
 
+from ledgerkeep.errors import StorageError
 from ledgerkeep.storage.compression import compress_bytes
 from ledgerkeep.storage.port import ObjectStore, ObjectWriter, StoredObject
 
@@ -23,7 +24,7 @@ VOLUME_BYTES = 4 << 30
 """A volume is what a store keeps, hashes and locks as one object."""
 
 _BLOCK_BYTES = 4 << 20
-_BLOCKS_AHEAD = 3
+_BLOCKS_AHEAD = 4
 
 Pack = Callable[[list[memoryview]], bytes]
 
@@ -147,7 +148,9 @@ class ArchiveUpload:
         if self._problem is None:
             self._attempt(self._volumes.finish)
         if self._problem is not None:
-            self._volumes.abort(self._problem)
+            # The first problem is the one to tell; what cannot be removed now, the sweep will.
+            with suppress(StorageError):
+                self._volumes.abort(self._problem)
 
     def _store_block(self, packed: Future[bytes]) -> None:
         self._volumes.write(packed.result())
