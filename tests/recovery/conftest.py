@@ -101,7 +101,7 @@ def _lived(
 ) -> History:
     bucket = f"b-{secrets.token_hex(6)}"
     objectstore.make_bucket(s3, bucket)
-    catalog = make_catalog(s3, _shipping(make_policy(bucket)))
+    catalog = make_catalog(s3, shipping(make_policy(bucket)))
     location.mkdir()
     place.account.own(location)
     source.execute(f"CREATE TABLESPACE fast LOCATION '{location}'")
@@ -129,7 +129,7 @@ def _lived(
     return history
 
 
-def _shipping(policy: Policy) -> Policy:
+def shipping(policy: Policy) -> Policy:
     """The policy, with WAL shipping."""
     database = policy.database.model_copy(
         update={"wal_shipping": WalShipping(schedule=None, slot="recovery_tests")}

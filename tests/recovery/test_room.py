@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ledgerkeep.database.postgres.programs import Account
+from ledgerkeep.database.postgres.postmaster import Postmaster, init_cluster
+from ledgerkeep.database.postgres.programs import Account, Programs
 from ledgerkeep.errors import RestoreFailed
 from ledgerkeep.recovery.janitor import remove_old_rooms
 from ledgerkeep.recovery.plan import plan_recovery
+from ledgerkeep.recovery.preflight import Worker, _reachable
 from ledgerkeep.recovery.room import Purpose, Room, RoomRecord
 from ledgerkeep.recovery.settings import cluster_name, configure, prepare_data
 from ledgerkeep.recovery.target import RecoveryTarget
+from tests.recovery.faults import processes_in
 from tests.recovery.samples import NOW, backup, listed, snapshot
 
 US = Account("us", os.geteuid(), os.getegid())
@@ -102,3 +105,32 @@ def test_janitor_removes_old_test_copies_and_nothing_else(tmp_path):
         "something else",
         "young",
     ]
+
+
+def test_account_that_cannot_reach_the_destination_is_found(tmp_path):
+    tmp_path.chmod(0o700)
+    stranger = Account("stranger", os.geteuid() + 4321, os.getegid() + 4321)
+    worker = Worker(Programs(Path("/usr/bin"), 18), stranger)
+    assert list(_reachable(tmp_path / "copy", worker)) == [
+        (
+            f"the account stranger cannot reach the destination {tmp_path}/copy",
+            "let stranger enter every directory on the way, or use a place that it can reach",
+        )
+    ]
+
+
+@pytest.mark.integration
+def test_server_without_a_keeper_is_ended_before_the_room_is_used(place, room, monkeypatch):
+    monkeypatch.setattr("ledgerkeep.recovery.room._WARD_SECONDS", 0.2)
+    left = Room.create(room, record(), place.account)
+    init_cluster(place.programs, place.account, left.data)
+    left.make_sockets(place.account)
+    server = Postmaster.start(
+        place.programs, place.account, left.data, sockets=left.sockets, log=left.log
+    )
+    server.wait_until_ready()
+    assert left.server_pid() is not None
+    left.remove()
+    assert not room.exists()
+    assert not processes_in(room)
+    server.stop()

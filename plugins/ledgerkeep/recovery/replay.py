@@ -29,7 +29,7 @@ from ledgerkeep.errors import RestoreFailed, TargetUnreachable
 from ledgerkeep.progress import Progress, no_progress
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.preflight import Worker, find_worker
-from ledgerkeep.recovery.replay_watch import ReplayWatch
+from ledgerkeep.recovery.replay_watch import Replayed, ReplayWatch
 from ledgerkeep.recovery.room import Room
 from ledgerkeep.recovery.settings import configure
 from ledgerkeep.recovery.target import RecoveryTarget
@@ -47,7 +47,7 @@ class Copy:
     replayed_lsn: int
     """End of the last record that was replayed."""
     recovered_to: datetime | None
-    """Commit time of the last transaction that was replayed; None when there was none."""
+    """Commit time of the last transaction replayed in this block; None when there was none."""
     segments_served: int
     """WAL segments fetched for it in this block."""
 
@@ -78,15 +78,42 @@ def open_copy(
             return
         plan = room.record.plan
         recovery_settings, ends_itself = _towards(plan, target)
-        configure(room, recovery_settings, worker.account)
+        words = str(target or plan.target)
         with WalFeeder(catalog.store, plan, room.spool, worker.account) as feeder:
-            server = _start(room, worker)
+            server, reached = _recover(
+                room, worker, feeder, recovery_settings, ends_itself, words, progress, patience
+            )
             try:
-                watch = ReplayWatch(server, feeder, plan, ends_itself=ends_itself)
-                reached = watch.wait(str(target or plan.target), progress, patience)
                 yield Copy(room, server.address, reached.lsn, reached.at, feeder.served)
             finally:
                 server.stop()
+
+
+def _recover(
+    room: Room,
+    worker: Worker,
+    feeder: WalFeeder,
+    settings: dict[str, str],
+    ends_itself: bool,
+    target: str,
+    progress: Progress,
+    patience: float,
+) -> tuple[Postmaster, Replayed]:
+    """Start the server and follow it to the target, again where the source's settings grew."""
+    plan = room.record.plan
+    while True:
+        configure(room, settings, worker.account)
+        server = _start(room, worker)
+        try:
+            watch = ReplayWatch(server, feeder, plan, ends_itself=ends_itself)
+            reached = watch.wait(target, progress, patience)
+        except BaseException:
+            server.stop()
+            raise
+        if not reached.too_low:
+            return server, reached
+        server.stop()
+        settings = {**settings, **reached.too_low}
 
 
 def promote_copy(copy: Copy, *, timeout: float = 120.0) -> None:

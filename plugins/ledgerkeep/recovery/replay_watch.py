@@ -5,8 +5,9 @@ it is consistent and answers. There is no limit to how long a replay may take, o
 may stand still.
 """
 
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg
@@ -27,6 +28,10 @@ SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()::text,
        pg_last_xact_replay_timestamp()
 """
 _COMPLAINTS = ("FATAL:", "PANIC:", "ERROR:", "fetch-wal:")
+_TOO_LOW = re.compile(
+    r"(\w+) = \d+ is a lower setting than on the primary server, "
+    r"where its value was (\d+)"
+)
 _ORDINARY = ("starting up", "not yet accepting", "shutting down", "administrator command")
 
 
@@ -38,6 +43,9 @@ class Replayed:
     lsn: int
     at: datetime | None
     """Commit time of the last transaction replayed."""
+    too_low: dict[str, str] = field(default_factory=dict)
+    """Settings that the source raised after the backup, and their values there: a standby stops
+    where it reads of it, and must be started again with them."""
 
 
 class ReplayWatch:
@@ -57,7 +65,8 @@ class ReplayWatch:
         self._mark: tuple[object, ...] = ()
 
     def wait(self, target: str, progress: Progress, patience: float) -> Replayed:
-        """Return when replay is paused at the target, or has used up the WAL and that is the same.
+        """Return when replay is paused at the target, or has used up the WAL and that is the same;
+        or when it cannot go on with these settings (`too_low`).
 
         :param target: in words, for messages.
         :param patience: seconds of standstill after which it is given up.
@@ -67,6 +76,8 @@ class ReplayWatch:
             while True:
                 self._look()
                 self._report(progress)
+                if (too_low := self._stopped_by_settings()) is not None:
+                    return too_low
                 if not self._server.alive:
                     raise self._ended(target)
                 if self._state is not None and self._reached(self._state, target):
@@ -117,7 +128,6 @@ class ReplayWatch:
 
     def _reached(self, state: Replayed, target: str) -> bool:
         if state.paused:
-            self._refuse_other_pause(target)
             return True
         if not self._feeder.asked_beyond:
             return False
@@ -132,16 +142,18 @@ class ReplayWatch:
             "when the WAL was shipped; recover to a time or a WAL position instead",
         )
 
-    def _refuse_other_pause(self, target: str) -> None:
-        """A standby also pauses when the source raised a setting that it must not undercut."""
+    def _stopped_by_settings(self) -> Replayed | None:
+        """Whether replay stands because a setting of ours is lower than it was on the source
+        (PostgreSQL: "Hot Standby", Administrator's Overview).
+        """
+        if self._server.alive and (self._state is None or not self._state.paused):
+            return None
         said = self._new_log()
-        if "insufficient parameter settings" in said and "recovery has paused" in said:
-            detail = next((line for line in said.splitlines() if "lower setting" in line), "")
-            raise RecoveryStopped(
-                f"replay stopped before {target}: a setting of the source was raised after the "
-                f"backup ({_words(detail)})",
-                hint="take a full backup, which records the new settings, and recover from that",
-            )
+        if "insufficient parameter settings" not in said:
+            return None
+        raised = dict(_TOO_LOW.findall(said))
+        lsn = self._state.lsn if self._state else 0
+        return Replayed(paused=False, lsn=lsn, at=None, too_low=raised)
 
     def _ended(self, target: str) -> LedgerkeepError:
         failure = self._feeder.failure

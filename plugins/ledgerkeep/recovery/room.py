@@ -11,7 +11,7 @@ A room belongs to one run. Whoever works in it holds its lock, which dies with t
 server in it dies with the process too. So a room that nobody holds can always be removed.
 
 Public: `Room.create(directory, record, account)`, `Room.open(directory)`, `room.held()`,
-`room.remove(programs, account)`, `RoomRecord`.
+`room.remove()`, `RoomRecord`.
 """
 
 import fcntl
@@ -36,6 +36,9 @@ from ledgerkeep.recovery.plan import RecoveryPlan
 Purpose = Literal["test", "recovery"]
 _LONGEST_SOCKETS = 85
 """Bytes: a socket's path is at most 107 long and ends in /.s.PGSQL.5432.lock."""
+
+_WARD_SECONDS = 10.0
+"""How long a ward may take to end the server of a keeper that was killed."""
 
 
 class RoomRecord(Record):
@@ -71,6 +74,7 @@ class Room:
         directory.parent.mkdir(parents=True, exist_ok=True)
         for part in (directory, room.data, room.tablespaces, room.spool):
             part.mkdir(mode=0o700, exist_ok=True)
+            part.chmod(0o700)
             account.own(part)
         (directory / "room.json").write_bytes(record.to_json())
         return room
@@ -155,7 +159,7 @@ class Room:
 
     def _end_server(self) -> None:
         """End a server whose keeper was killed: its ward is about to, so it is given a moment."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _WARD_SECONDS
         while (pid := self.server_pid()) is not None:
             if time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
