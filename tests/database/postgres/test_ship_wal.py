@@ -3,6 +3,8 @@
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 
 import pytest
 
@@ -13,6 +15,7 @@ from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.slots import ensure_slot
 from ledgerkeep.errors import (
     DatabaseError,
+    DatabaseUnavailable,
     ForeignCluster,
     OperationRunning,
     PolicyError,
@@ -527,3 +530,93 @@ def _catch_up(source: Cluster, standby: Cluster) -> None:
     while not standby.execute(f"SELECT pg_last_wal_replay_lsn() >= '{position}'::pg_lsn")[0][0]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_promotion_interrupted_anywhere_is_followed_by_a_run_that_completes_it(
+    source: Cluster, slot: str
+) -> None:
+    """The store fails at the first, second, third … object of the way onto the new timeline."""
+    catalog = catalog_for(slot)
+    with copy_of(source, standby=True, wal_keep_size="64MB") as standby:
+        first = ship_one(source, catalog)
+        write_wal(source, 2)
+        _catch_up(source, standby)
+        _promote(standby)
+        with connect(standby.address) as connection:
+            ensure_slot(connection, slot)
+        memory = catalog.store
+        for allowed in count(1):
+            catalog.store = DownStore(memory, allowed)
+            with suppress(StoreUnavailable):
+                ship(standby, catalog)
+                break
+            recycle(standby)
+    assert allowed > 5
+    recorded = catalog.stretches(first.system_identifier)
+    assert [stretch.timeline for stretch in recorded] == sorted(
+        stretch.timeline for stretch in recorded
+    )
+    assert {stretch.timeline for stretch in recorded} == {1, 2}
+    assert [stretch.start_lsn for stretch in recorded[1:]] == [
+        stretch.end_lsn for stretch in recorded[:-1]
+    ]
+    for stretch in recorded:
+        assert len(stored_names(catalog, stretch)) == stretch.segment_count
+
+
+def test_the_first_contact_with_a_promoted_server_stores_its_history(
+    source: Cluster, slot: str
+) -> None:
+    """Or nobody could tell later which timelines lead to this one."""
+    catalog = catalog_for(slot)
+    with copy_of(source, standby=True) as standby:
+        _catch_up(source, standby)
+        _promote(standby)
+        stretch = ship_one(standby, catalog)
+        assert stretch.timeline == 2
+        key = keys.wal_history("production", stretch.system_identifier, 2)
+        assert catalog.store.get(key) == (standby.data / "pg_wal" / "00000002.history").read_bytes()
+
+
+def test_another_promotion_to_the_same_timeline_number_is_refused(
+    source: Cluster, slot: str
+) -> None:
+    """Two standbys were promoted; the histories tell them apart."""
+    catalog = catalog_for(slot)
+    with copy_of(source, standby=True) as one, copy_of(source, standby=True) as other:
+        _catch_up(source, one)
+        _promote(one)
+        ship(one, catalog)
+        write_wal(source, 1)
+        _catch_up(source, other)
+        _promote(other)
+        with pytest.raises(TimelineDiverged) as refused:
+            ship(other, catalog)
+    assert refused.value.message.startswith("the server's timeline 2 begins at ")
+    assert refused.value.message.endswith(": two copies of one cluster were promoted")
+
+
+def test_a_server_that_goes_down_is_a_typed_error(place: Place) -> None:
+    """And when it is back, the next run has everything."""
+    with small_cluster(place) as cluster:
+        catalog = catalog_for("s")
+        first = ship_one(cluster, catalog)
+        write_wal(cluster, 8)
+        memory = catalog.store
+
+        class Stopping(DownStore):
+            def put(self, key: str, body: bytes, **about: object) -> object:
+                if self.allowed == 5:
+                    cluster.stop(immediate=True)
+                return super().put(key, body, **about)
+
+        catalog.store = Stopping(memory, allowed=8)
+        with pytest.raises(DatabaseUnavailable):
+            ship(cluster, catalog)
+        with pytest.raises(DatabaseUnavailable):
+            ship(cluster, catalog)
+        cluster.start()
+        catalog.store = memory
+        second = ship_one(cluster, catalog)
+        assert second.start_lsn == first.end_lsn
+        assert len(stored_names(catalog, second)) == second.segment_count

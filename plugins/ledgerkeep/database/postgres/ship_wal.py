@@ -15,12 +15,18 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psycopg
+
 from ledgerkeep import __version__
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.lsn import format_lsn, segment_of
 from ledgerkeep.catalog.models import WalStretch
-from ledgerkeep.database.postgres.address import ServerAddress, connect_replication
+from ledgerkeep.database.postgres.address import (
+    ServerAddress,
+    connect_replication,
+    connection_error,
+)
 from ledgerkeep.database.postgres.description import ServerDescription, describe
 from ledgerkeep.database.postgres.lineage import Lineage, check_lineage
 from ledgerkeep.database.postgres.lock import operation_lock
@@ -77,27 +83,42 @@ def ship_wal(
     :raises WalError: WAL cannot be shipped without losing or mixing something.
     :raises DatabaseError, StorageError: the server or the store failed; run again.
     """
-    policy = _policy(catalog)
-    with operation_lock(address, f"{catalog.environment}/wal shipping") as connection:
-        # Is it the server whose WAL lies in this place?
-        server = describe(connection)
-        require_primary(server)
-        lineage = check_lineage(address, server, catalog)
+    slot = _policy(catalog).slot
+    try:
+        with operation_lock(address, f"{catalog.environment}/wal shipping") as connection:
+            shipment = _prepare(address, catalog, connection, slot, slot_patience, progress)
+            if shipment is None:
+                return []
+            _logger.info("%s ships WAL up to %s", run, format_lsn(shipment.goal.end_lsn))
+            legs = shipment.route()
+            shipment.store_histories()
+            return shipment.travel(legs)
+    except psycopg.OperationalError as problem:
+        raise connection_error(address, str(problem)) from problem
 
-        # Has it kept its promise?
-        slot = shipping_slot(connection, policy.slot, lineage.last, patience=slot_patience)
-        if nothing_written(connection, lineage.last):
-            return []
 
-        # How far, and over which way?
-        goal = switch_segment(connection, server)
-        shipment = _Shipment(address, catalog, server, lineage, slot, goal, progress)
-        legs = shipment.route()
-        shipment.store_histories()
-        _logger.info("%s ships WAL up to %s", run, format_lsn(goal.end_lsn))
+def _prepare(
+    address: ServerAddress,
+    catalog: Catalog,
+    connection: psycopg.Connection,
+    slot_name: str,
+    slot_patience: float,
+    progress: Progress,
+) -> "_Shipment | None":
+    """Everything that is asked before anything is shipped; None when there is nothing to ship."""
+    # Is it the server whose WAL lies in this place?
+    server = describe(connection)
+    require_primary(server)
+    lineage = check_lineage(address, server, catalog)
 
-        # Ship, and record last.
-        return shipment.travel(legs)
+    # Has it kept its promise?
+    slot = shipping_slot(connection, slot_name, lineage.last, patience=slot_patience)
+    if nothing_written(connection, lineage.last):
+        return None
+
+    # How far?
+    goal = switch_segment(connection, server)
+    return _Shipment(address, catalog, server, lineage, slot, goal, progress)
 
 
 def _policy(catalog: Catalog) -> WalShipping:

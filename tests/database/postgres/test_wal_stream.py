@@ -1,0 +1,90 @@
+"""The replication protocol against a real server."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from include.sandbox.place import Place
+from ledgerkeep.catalog.lsn import parse_lsn
+from ledgerkeep.database.postgres.address import connect
+from ledgerkeep.database.postgres.slots import ensure_slot
+from ledgerkeep.database.postgres.wal_stream import WalStream, has_wal, read_wal
+from ledgerkeep.errors import DatabaseError, SlotInUse, WalGap
+from tests.conftest import Cluster
+from tests.database.postgres.wal_support import (
+    MEGABYTE,
+    recycle,
+    slot_position,
+    small_cluster,
+    write_wal,
+)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def source(place: Place) -> Iterator[Cluster]:
+    """A cluster with 1 MB segments."""
+    with small_cluster(place) as made:
+        yield made
+
+
+def _flushed(source: Cluster) -> int:
+    source.execute(f"CREATE TABLE t_{secrets.token_hex(4)} ()")
+    return parse_lsn(source.execute("SELECT pg_current_wal_flush_lsn()::text")[0][0])
+
+
+def test_wal_is_read_from_any_position_of_the_server(source: Cluster) -> None:
+    """The same bytes as in the server's file."""
+    end = _flushed(source)
+    start = end // MEGABYTE * MEGABYTE
+    name = source.execute(f"SELECT pg_walfile_name('{start // 2**32:X}/{start % 2**32 + 1:X}')")
+    file = (source.data / "pg_wal" / name[0][0]).read_bytes()
+    assert (
+        b"".join(read_wal(source.address, timeline=1, start=start, end=end)) == file[: end - start]
+    )
+
+
+def test_the_slot_moves_to_what_is_confirmed_and_not_to_what_is_received(source: Cluster) -> None:
+    """Receiving is not storing."""
+    with connect(source.address) as connection:
+        begin = ensure_slot(connection, "moving").restart_lsn
+    start = begin // MEGABYTE * MEGABYTE
+    write_wal(source, 4)
+    with WalStream(source.address, timeline=1, start=start, slot="moving") as stream:
+        received = start
+        while received < start + 3 * MEGABYTE:
+            chunk = stream.receive(10)
+            assert chunk.position == received
+            received += len(chunk.data)
+        stream.settle()
+        assert slot_position(source, "moving") == begin
+        stream.confirm(start + MEGABYTE)
+        stream.settle()
+        assert slot_position(source, "moving") == start + MEGABYTE
+        with pytest.raises(SlotInUse, match="replication slot moving is in use"):
+            WalStream(source.address, timeline=1, start=start, slot="moving")
+
+
+def test_wal_that_the_server_removed_is_a_gap(source: Cluster) -> None:
+    """It says where."""
+    gone = _flushed(source) // MEGABYTE * MEGABYTE
+    assert has_wal(source.address, timeline=1, position=gone)
+    source.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    write_wal(source, 12)
+    recycle(source)
+    write_wal(source, 12)
+    recycle(source)
+    assert not has_wal(source.address, timeline=1, position=gone)
+    with pytest.raises(
+        WalGap, match=r"the server no longer has the WAL at .* of timeline 1: ERROR"
+    ):
+        next(read_wal(source.address, timeline=1, start=gone, end=gone + 1))
+
+
+def test_a_timeline_the_server_never_had_is_refused_in_its_words(source: Cluster) -> None:
+    """Not a gap: something is wrong with the question."""
+    with pytest.raises(DatabaseError, match="the server refused to send WAL from") as refused:
+        next(read_wal(source.address, timeline=7, start=0, end=1))
+    assert "timeline 7" in refused.value.message
