@@ -1,4 +1,4 @@
-"""March 2026 in production, as a store would hold it: what the report's tests are made from."""
+"""Days of March 2026 in production, as a store would hold them: for the report's tests."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +15,10 @@ from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.evidence.history import AirflowRun
 from ledgerkeep.evidence.records import EvidenceRecord, Target
 from ledgerkeep.storage.port import StoredObject
+from tests.evidence.encrypting_store import EncryptingStore
 from tests.evidence.support import policy_of
-from tests.support.memory_store import MemoryStore
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
-UNTIL = datetime(2026, 4, 1, tzinfo=UTC)
-NOW = datetime(2026, 4, 1, 0, 7, tzinfo=UTC)
 SYSTEM = "7612345678901234567"
 SEGMENT = 16 * 1024 * 1024
 COMMON: dict[str, Any] = {
@@ -35,7 +33,7 @@ class Month:
     """Fills a store; each method adds what one run leaves behind."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = EncryptingStore()
         self.policy = policy_of("production")
         self.catalog = Catalog(self.store, self.policy)
         self.log = EvidenceLog(self.store, self.policy)
@@ -104,8 +102,8 @@ class Month:
         proof = Proof(recovery_point_id=backup_id, shown_at=at, **fields)
         self.catalog.commit_proof(SYSTEM, proof)
 
-    def wal(self, at: datetime, *, length: timedelta = timedelta(minutes=15)) -> str:
-        """One shipping run that covers `length`."""
+    def wal(self, at: datetime) -> str:
+        """One shipping run: everything before `at` is covered."""
         end = int((at - SINCE).total_seconds()) * 10_000 // SEGMENT * SEGMENT + 0x20000000
         stretch = WalStretch(
             **COMMON,
@@ -175,16 +173,16 @@ class Month:
         return record
 
 
-def full_month() -> Month:
-    """Daily backups, WAL every 15 minutes, a restore test: nothing to complain about but days."""
+def quiet(days: int) -> Month:
+    """The first days of March, with nothing to complain about: all of it ran on time."""
     month = Month()
-    for day in range(31):
+    for day in range(days):
         at = SINCE + timedelta(days=day)
         backup_id = month.backup(at + timedelta(hours=1), 210_000_000_000 + day * 420_000_000)
         month.fingerprint(at + timedelta(hours=4))
         for quarter in range(96):
             month.wal(at + timedelta(minutes=15 * quarter))
-        if day == 14:
+        if day == days // 2:
             month.restore_test(at + timedelta(hours=6), backup_id)
-    month.wal(UNTIL)
+    month.wal(SINCE + timedelta(days=days))
     return month

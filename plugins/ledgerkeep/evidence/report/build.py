@@ -1,7 +1,7 @@
 """The compliance report from its material: a pure function, so every figure can be checked."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
@@ -34,7 +34,7 @@ def build_report(material: Material) -> ComplianceReport:
     """The report of one environment and period."""
     records = latest(material.records)
     controls = security_controls(material.policy, material.heads)
-    currency = _currency(material)
+    currency = _currency(material, records)
     tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
     retention = _retention(material, records)
     return ComplianceReport(
@@ -203,17 +203,8 @@ def _restore_test(record: EvidenceRecord, snapshots: list[CatalogSnapshot]) -> R
     )
 
 
-def _currency(material: Material) -> Currency:
-    moments = sorted(
-        {
-            moment
-            for snapshot in material.snapshots
-            for moment in (
-                *(stretch.covered_until for stretch in snapshot.stretches),
-                *(backup.stopped_at for backup in snapshot.backups),
-            )
-        }
-    )
+def _currency(material: Material, records: list[EvidenceRecord]) -> Currency:
+    moments = sorted({*_covered(material.snapshots), *_idle(records)})
     coverage = [
         Coverage(at=after, gap_seconds=(after - before).total_seconds())
         for before, after in pairwise(moments)
@@ -229,6 +220,20 @@ def _currency(material: Material) -> Currency:
         worst_gap_seconds=max((one.gap_seconds for one in coverage), default=None),
         coverage=coverage,
     )
+
+
+def _covered(snapshots: list[CatalogSnapshot]) -> Iterator[datetime]:
+    for snapshot in snapshots:
+        yield from (stretch.covered_until for stretch in snapshot.stretches)
+        yield from (backup.stopped_at for backup in snapshot.backups)
+
+
+def _idle(records: list[EvidenceRecord]) -> Iterator[datetime]:
+    """Shipping runs that found nothing: the server had written nothing that could be lost."""
+    for record in records:
+        is_shipping = record.dag_id == f"{record.environment}_{_WAL}"
+        if is_shipping and record.outcome == "success" and not record.recovery_point_ids:
+            yield record.started_at
 
 
 def _retention(material: Material, records: list[EvidenceRecord]) -> list[RetentionRow]:

@@ -1,0 +1,245 @@
+"""The report says what happened, and every deviation is an exception in plain words."""
+
+from datetime import timedelta
+
+import pytest
+
+from ledgerkeep.evidence.report.model import ComplianceReport, ReportException
+from ledgerkeep.evidence.report.write import make_report
+from tests.evidence.month import SINCE, SYSTEM, Month, quiet
+from tests.evidence.support import replace
+
+DAYS = 2
+UNTIL = SINCE + timedelta(days=DAYS)
+NOW = UNTIL + timedelta(minutes=7)
+
+
+@pytest.fixture
+def month() -> Month:
+    return quiet(DAYS)
+
+
+def report_of(month: Month, **options: object) -> ComplianceReport:
+    arguments: dict = {"since": SINCE, "until": UNTIL, "now": NOW, "history": month.history}
+    return make_report(month.store, month.policy, **(arguments | options))
+
+
+def told(report: ComplianceReport) -> list[tuple[str, str]]:
+    return [(one.severity, one.what) for one in report.exceptions]
+
+
+def only(report: ComplianceReport) -> ReportException:
+    assert len(report.exceptions) == 1, told(report)
+    return report.exceptions[0]
+
+
+def test_quiet_period_meets_the_policy(month: Month) -> None:
+    report = report_of(month)
+    assert told(report) == []
+    assert report.conclusion == "met"
+    assert (report.runs, report.succeeded) == (197, 197)
+    assert [(dag.dag_id, dag.runs) for dag in report.dags] == [
+        ("production_database_fingerprint", 2),
+        ("production_database_full_backup", 2),
+        ("production_database_wal_shipping", 192),
+        ("production_test_point_in_time_recovery", 1),
+    ]
+    assert [(day.day, day.succeeded, day.failed) for day in report.days] == [
+        ("2026-03-01", 98, 0),
+        ("2026-03-02", 99, 0),
+    ]
+    assert report.chain.verified
+    assert report.chain.head is not None
+    assert report.chain.head.sequence == 198  # one run more started right at the period's end
+    assert (report.history.runs, report.history.agreeing) == (197, 197)
+    assert len(report.evidence) == 197
+
+
+def test_recovery_points_carry_their_proof_and_why_it_is_not_higher(month: Month) -> None:
+    report = report_of(month)
+    first, second = report.base_backups
+    assert (first.level, first.stops_because) == ("intact", "it was not restored yet")
+    assert (second.level, second.stops_because) == ("proven", "")
+    assert second.shown_by == report.restore_tests[0].run
+    (window,) = report.windows
+    assert (window.timeline, window.segments, window.holes) == (1, 193, [])
+    assert window.covered_until == UNTIL
+
+
+def test_restore_test_is_held_against_its_objective(month: Month) -> None:
+    (test,) = report_of(month).restore_tests
+    assert test.target is not None
+    assert (test.rto_seconds, test.target.rto_seconds, test.rto_met) == (1130, 3600, True)
+    assert (test.rpo_seconds, test.target.rpo_seconds, test.rpo_met) == (540, 900, True)
+    assert (test.level, test.tables_compared, test.rows_compared) == ("proven", 11, 4_812_330)
+
+
+def test_currency_is_the_age_of_the_newest_covered_moment(month: Month) -> None:
+    currency = report_of(month).currency
+    assert (currency.newest, currency.age_seconds, currency.met) == (UNTIL, 420, True)
+    assert currency.worst_gap_seconds == 900
+
+
+def test_retention_counts_what_runs_made_and_what_is_there(month: Month) -> None:
+    full, wal = report_of(month).retention
+    assert (full.what, full.promised_seconds, full.made, full.kept) == (
+        "base backups",
+        30 * 86400,
+        2,
+        2,
+    )
+    assert (wal.made, wal.missing, wal.kept) == (192, [], 193)
+    assert wal.oldest == SINCE
+
+
+def test_stale_recovery_point_is_critical(month: Month) -> None:
+    report = report_of(month, now=UNTIL + timedelta(minutes=20))
+    found = only(report)
+    assert found.severity == "critical"
+    assert found.what == "a failure now would lose 20 min; the objective is 15 min"
+    assert report.conclusion == "not met"
+
+
+def test_idle_server_is_not_a_stale_recovery_point(month: Month) -> None:
+    """A shipping run that found nothing new: nothing could have been lost."""
+    month.run("database_wal_shipping", UNTIL + timedelta(minutes=15), 2)
+    later = UNTIL + timedelta(minutes=20)
+    report = report_of(month, until=later, now=later)
+    assert (report.currency.age_seconds, report.currency.met) == (300, True)
+
+
+def test_environment_without_a_recovery_point_is_critical() -> None:
+    report = report_of(Month())
+    assert ("critical", "there is no recovery point at all") in told(report)
+    assert report.currency.met is None
+    assert report.runs == 0
+
+
+def test_failed_restore_and_missed_objective_are_critical(month: Month) -> None:
+    at, backup = SINCE + timedelta(hours=20), month.catalog.backups(SYSTEM)[0]
+    month.restore_test(at, backup.id, outcome="failed", measurements={"rto_seconds": 4100.0})
+    report = report_of(month)
+    assert told(report) == [
+        ("critical", "a restore failed"),
+        ("critical", "a restore reached a recovery time of 1 h 8 min; the objective is 1 h"),
+    ]
+    failed = report.restore_tests[0]
+    assert (failed.rto_met, failed.level, failed.stops_because) == (
+        False,
+        None,
+        "the run showed nothing",
+    )
+
+
+def test_failed_run_is_an_exception_that_names_its_tasks(month: Month) -> None:
+    month.run(
+        "database_full_backup",
+        SINCE + timedelta(hours=20),
+        9,
+        outcome="failed",
+        tasks={"stream": "failed", "read_back_and_record": "upstream_failed"},
+    )
+    report = report_of(month)
+    found = only(report)
+    assert found.severity == "warning"
+    assert found.what == "the run failed: read_back_and_record upstream_failed, stream failed"
+    assert report.conclusion == "met with exceptions"
+    assert (report.runs, report.succeeded) == (198, 197)
+
+
+def test_run_that_failed_and_then_passed_counts_as_it_ended(month: Month) -> None:
+    at = SINCE + timedelta(hours=20)
+    month.run("database_full_backup", at, 9, outcome="failed", tasks={"stream": "failed"})
+    month.run("database_full_backup", at, 300)
+    report = report_of(month, history=None)
+    assert told(report) == []
+    assert report.runs == 198
+
+
+def test_missing_runs_of_a_schedule_are_counted() -> None:
+    """From the first run of the DAG on: what was not set up yet cannot be late."""
+    month = quiet(1)
+    for quarter in range(96, 2 * 96):
+        if not 100 <= quarter < 110:
+            month.wal(SINCE + timedelta(minutes=15 * quarter))
+    month.backup(SINCE + timedelta(days=1, hours=1, minutes=29), 210_000_000_000)
+    report = report_of(month)
+    assert [what for _, what in told(report) if "scheduled runs" in what] == [
+        # ten were missed, the last two of them made up for within 30 minutes
+        "production_database_wal_shipping: 8 of 190 scheduled runs did not start and pass within "
+        "30 min; the first was due 2026-03-02 01:00 UTC"
+    ]
+
+
+def test_gap_in_recovery_points_is_named(month: Month) -> None:
+    for item in list(month.store.list(f"production/database/{SYSTEM}/stretches/")):
+        if "20260301T1" in item.key:
+            del month.store.objects[item.key]
+    report = report_of(month)
+    gaps = [what for _, what in told(report) if "made recoverable" in what]
+    assert gaps == [
+        "for 10 h 15 min before 2026-03-01 20:00 UTC nothing was made recoverable; "
+        "the objective is 15 min"
+    ]
+
+
+def test_recovery_points_gone_before_their_time_are_critical(month: Month) -> None:
+    backup = month.catalog.backups(SYSTEM)[0]
+    month.store.objects.pop(f"production/database/{SYSTEM}/backups/{backup.id}/recovery-point.json")
+    found = only(report_of(month))
+    assert found.severity == "critical"
+    assert found.what == (f"1 of 2 base backups that had to be kept for 30 d are gone: {backup.id}")
+
+
+def test_unusual_size_is_an_exception(month: Month) -> None:
+    backup_id = month.backup(SINCE + timedelta(days=1, hours=20), 320_000_000_000)
+    assert only(report_of(month)).what == (
+        f"base backup {backup_id} holds 320.0 GB, +52 % against the one before; up to 20 % is usual"
+    )
+
+
+def test_controls_are_judged_by_what_is_found_on_objects(month: Month) -> None:
+    month.store.encryption = "AES256"
+    report = report_of(month)
+    encryption, lock = report.controls
+    assert (encryption.met, lock.met) == (False, True)
+    assert (lock.wanted, lock.found) == ("COMPLIANCE", f"COMPLIANCE on {lock.objects}")
+    assert only(report).what == (
+        f"Encryption at rest: the policy wants aws:kms, found AES256 on {encryption.objects}"
+    )
+
+
+def test_changed_evidence_is_the_first_thing_said(month: Month) -> None:
+    key = next(iter(month.store.list("production/evidence/2026/03/01/"))).key
+    body = month.store.get(key)
+    month.store.objects.pop(key)
+    replace(month.store, key, body.replace(b'"scheduled"', b'"somebody!"'))
+    report = report_of(month)
+    assert told(report)[0] == (
+        "critical",
+        f"the evidence cannot be trusted: evidence record {key} was changed",
+    )
+    assert not report.chain.verified
+
+
+def test_history_of_airflow_is_compared_run_by_run(month: Month) -> None:
+    first, second, third = month.history[:3]
+    month.history[0] = first.model_copy(update={"state": "failed"})
+    month.history[1] = second.model_copy(update={"run_id": "manual__unseen"})
+    month.history[2] = third.model_copy(update={"state": "running"})
+    report = report_of(month)
+    assert {(one.run, one.what) for one in report.exceptions} == {
+        (first.run, "Airflow shows the run as failed; by its evidence it passed"),
+        (second.run, "Airflow no longer knows the run; its evidence is here"),
+        (
+            "production_database_fingerprint/manual__unseen",
+            "the run ended success in Airflow but left no evidence",
+        ),
+    }
+    assert (report.history.runs, report.history.agreeing) == (196, 194)
+
+
+def test_history_that_could_not_be_read_is_said(month: Month) -> None:
+    report = report_of(month, history=None, history_problem="the API did not answer")
+    assert (report.history.runs, report.history.why_not) == (None, "the API did not answer")
+    assert report.conclusion == "met"
