@@ -6,6 +6,7 @@ says what there is, so that the reading back may go on from another worker with 
 backup's id. A backup exists only when its `recovery-point.json` does, which is not written here.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.policy.model import FullBackup
 from ledgerkeep.progress import Progress
 from ledgerkeep.storage.port import ObjectStore, StoredObject
+
+logger = logging.getLogger(__name__)
 
 _PACKERS = min(4, os.cpu_count() or 1)
 """More compress faster than one connection delivers."""
@@ -88,6 +91,8 @@ def stream_base_backup(
     with open_backup_stream(address, options) as stream:
         _same_cluster(stream, before)
         archives, manifest = _store_stream(stream, catalog.store, prefix, level, progress)
+    for warning in stream.warnings:
+        logger.warning("the server warned during backup %s: %s", backup_id, warning)
     after = _describe_after(connection, address)
     streamed = StreamedBackup(
         id=backup_id,
