@@ -161,6 +161,7 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         # A long copy on two busy cores must not be mistaken for a dead API.
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports.task_logs),

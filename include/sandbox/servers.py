@@ -89,9 +89,13 @@ def protected_server(state: State, place: Place) -> DatabaseServer:
 
 
 def airflow_is_healthy(url: str) -> bool:
-    """Whether every component of Airflow reports a heartbeat."""
+    """Whether tasks can report and every component of Airflow has a heartbeat."""
+    # Airflow builds the API that tasks report to at its first request, which takes seconds; a
+    # task would give up waiting for it.
+    if not _answers(f"{url}/execution/health", timeout=120):
+        return False
     try:
-        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False)
+        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=10, trust_env=False)
     except httpx.TransportError:
         return False
     if answer.status_code != httpx.codes.OK:
@@ -194,9 +198,9 @@ def _metadata_server(start: Start) -> DatabaseServer:
     )
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, *, timeout: float = 5) -> bool:
     try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code < 500
+        return httpx.get(url, timeout=timeout, trust_env=False).status_code < 500
     except httpx.TransportError:
         return False
 
