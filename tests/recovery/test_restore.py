@@ -223,6 +223,30 @@ def test_segment_lost_after_planning_is_found_before_anything_is_written(history
     assert list(room.iterdir()) == []
 
 
+def test_volume_that_is_gone_is_found_before_anything_is_written(history, room, settings):
+    volume = history.backup.archives[-1].volumes[0]
+    with history.replaced(volume.key, None), pytest.raises(PreflightFailed) as refused:
+        restore(history, RecoveryTarget(latest=True), room, settings)
+    location = history.catalog.store.location
+    assert refused.value.message == (
+        f"the restore to {room} would fail: {location}/{volume.key} is gone"
+    )
+    assert refused.value.hint == f"plan with another base backup than {history.backup.id}"
+
+
+def test_target_before_what_was_replayed_already_is_refused_by_the_server(history, room, settings):
+    restore(history, RecoveryTarget(lsn=history.marks["d"].lsn, inclusive=False), room, settings)
+    earlier = RecoveryTarget(lsn=history.marks["b"].lsn, inclusive=False)
+    with (
+        pytest.raises(RecoveryStopped) as stopped,
+        open_copy(history.catalog, Room.open(room), settings=settings, target=earlier),
+    ):
+        pass
+    assert stopped.value.message.endswith(
+        f"before {earlier}: requested recovery stop point is before consistent recovery point"
+    )
+
+
 def test_all_findings_come_in_one_refusal(history, room, settings, place):
     (room / "precious").write_text("do not touch")
     only_16 = settings.model_copy(update={"postgres_programs": room})
