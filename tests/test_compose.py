@@ -201,6 +201,13 @@ def test_dependencies_wait_for_health_or_for_the_end(services: dict[str, Any]) -
             assert dependency == {"condition": expected}
 
 
+def test_airflow_stops_before_the_servers_it_uses(services: dict[str, Any]) -> None:
+    """Stopping follows the dependencies between what runs, so a step cannot stand for a server."""
+    for name in AIRFLOW_SERVICES:
+        assert "metadata" in services[name]["depends_on"], name
+    assert {"database", "store", "aws"} <= services["airflow-scheduler"]["depends_on"].keys()
+
+
 def test_servers_with_data_get_the_time_to_close_it(services: dict[str, Any]) -> None:
     for name in ("database", "metadata", "store"):
         assert services[name]["stop_grace_period"] in ("1m", "2m")
