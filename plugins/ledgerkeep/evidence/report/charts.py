@@ -72,6 +72,7 @@ def _runs(report: ComplianceReport) -> "Figure":
     _whole_period(axes, report)
     _whole_numbers(axes)
     axes.set_ylabel("runs per day")
+    axes.margins(y=0.12)
     _legend(axes)
     return figure
 
