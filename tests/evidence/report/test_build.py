@@ -1,5 +1,6 @@
 """The report says what happened, and every deviation is an exception in plain words."""
 
+from copy import deepcopy
 from datetime import timedelta
 
 import pytest
@@ -14,9 +15,15 @@ UNTIL = SINCE + timedelta(days=DAYS)
 NOW = UNTIL + timedelta(minutes=7)
 
 
-@pytest.fixture
-def month() -> Month:
+@pytest.fixture(scope="module")
+def quiet_days() -> Month:
     return quiet(DAYS)
+
+
+@pytest.fixture
+def month(quiet_days: Month) -> Month:
+    """The quiet days, for a test to add to or to spoil."""
+    return deepcopy(quiet_days)
 
 
 def report_of(month: Month, **options: object) -> ComplianceReport:
