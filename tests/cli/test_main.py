@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from include.sandbox.objectstore import ObjectStoreServer, admin_client
 from ledgerkeep.cli.main import main
 from ledgerkeep.evidence.chain import EvidenceLog
 from tests.cli.conftest import Protected
@@ -93,6 +96,31 @@ def test_verify_reads_every_backup_back(
     assert told == {"verified": [{"id": shell.backup_id, "intact": True, "problem": ""}]}
     proofs = answer(capsys, "show", shell.backup_id)["proofs"]
     assert proofs[-1]["run"] == "cli"
+
+
+@contextmanager
+def one_byte_flipped(s3: ObjectStoreServer, bucket: str, key: str) -> Iterator[None]:
+    """A newer version with one other byte, which Object Lock cannot prevent; then gone again."""
+    client = admin_client(s3)
+    body = bytearray(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    body[len(body) // 2] ^= 1
+    version = client.put_object(Bucket=bucket, Key=key, Body=bytes(body))["VersionId"]
+    yield
+    client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+
+
+@pytest.mark.integration
+def test_verify_names_a_damaged_backup_and_ends_with_1(
+    shell: Protected, s3: ObjectStoreServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = shell.catalog.find_backup(shell.backup_id).archives[0].volumes[0].key
+    with one_byte_flipped(s3, shell.catalog.policy.storage.bucket, key):
+        assert main(["verify", shell.backup_id, *ENVIRONMENT, "--json"]) == 1
+    out, err = capsys.readouterr()
+    (result,) = json.loads(out)["verified"]
+    assert not result["intact"]
+    assert key in result["problem"]
+    assert json.loads(err)["error"]["kind"] == "ObjectCorrupt"
 
 
 @pytest.mark.integration
