@@ -94,14 +94,28 @@ def stream_base_backup(
     for warning in stream.warnings:
         logger.warning("the server warned during backup %s: %s", backup_id, warning)
     after = _describe_after(connection, address)
-    streamed = StreamedBackup(
-        id=backup_id,
+    streamed = _streamed(catalog, begun, stream, before, after, archives, manifest)
+    catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
+    return streamed
+
+
+def _streamed(
+    catalog: Catalog,
+    begun: BackupBegun,
+    stream: BackupStream,
+    before: ServerDescription,
+    after: ServerDescription,
+    archives: list[Archive],
+    manifest: StoredObject,
+) -> StreamedBackup:
+    return StreamedBackup(
+        id=begun.id,
         environment=catalog.environment,
         cluster=catalog.policy.database.cluster,
         system_identifier=before.system_identifier,
         created_at=after.clock,
         made_by=f"ledgerkeep {__version__}",
-        run=run,
+        run=begun.run,
         server_version=before.server_version,
         timeline=stream.timeline,
         start_lsn=stream.start_lsn,
@@ -119,8 +133,6 @@ def stream_base_backup(
         page_checksum_failures=stream.warnings if stream.pages_damaged else [],
         server_settings=before.standby_settings,
     )
-    catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
-    return streamed
 
 
 def _describe_after(connection: psycopg.Connection, address: ServerAddress) -> ServerDescription:
