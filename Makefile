@@ -18,10 +18,10 @@ INSTALLED = .venv/installed
 SANDBOX = $(VENV)/python -m include.sandbox
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo up down status test lint bench requirements clean
+.PHONY: help install demo up down status test lint bench requirements clean compose-env
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with everything the project needs
 
@@ -59,6 +59,9 @@ bench: $(INSTALLED) ## measure against pg_basebackup, and pgBackRest where it is
 
 requirements: $(INSTALLED) ## resolve requirements.in into requirements.txt anew
 	$(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade requirements.in -o requirements.txt
+
+compose-env: ## make the secrets of the sandbox in containers, see docker-compose.yaml
+	$(PYTHON) include/sandbox/container/make_env.py
 
 clean: $(INSTALLED) ## stop the sandbox and remove its data
 	$(SANDBOX) clean

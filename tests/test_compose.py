@@ -244,6 +244,18 @@ def test_no_secret_has_a_default() -> None:
     assert "$" not in _VARIABLE.sub("", COMPOSE.read_text())
 
 
+def test_the_command_that_makes_the_secrets_needs_no_installation() -> None:
+    """`make compose-env` runs one plain Python file and nothing else."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", "compose-env"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["python3", "include/sandbox/container/make_env.py"]
+
+
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     """The databases keep the passwords they were made with, so a second run changes nothing."""
     path = tmp_path / "new" / "compose.env"
