@@ -107,7 +107,6 @@ def _start_cluster(place: Place, data: Path, port: int) -> Postmaster:
         settings={
             "wal_level": "logical",
             "archive_mode": "on",
-            "archive_command": "/bin/true",
             "shared_buffers": "512MB",
             "max_wal_size": "4GB",
             "wal_keep_size": "2GB",
@@ -121,6 +120,9 @@ def _start_cluster(place: Place, data: Path, port: int) -> Postmaster:
 def _fill(made: Stage, size_mb: int) -> None:
     """Rows of hexadecimal noise, about half of which any compressor can take away."""
     rows = size_mb * 1_000_000 // 300
+    # Not on the command line, where nothing could change it later.
+    made.execute("ALTER SYSTEM SET archive_command = '/bin/true'")
+    made.execute("SELECT pg_reload_conf()")
     made.execute("CREATE TABLE noise (id bigint, payload text)")
     step = 200_000
     for first in range(0, rows, step):

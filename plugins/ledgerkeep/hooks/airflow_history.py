@@ -75,12 +75,14 @@ def _read(
 def _row(run: Any) -> AirflowRun:
     from ledgerkeep.evidence.history import AirflowRun
 
-    return AirflowRun.model_validate(
-        {
-            name: getattr(run, name)
-            for name in ("dag_id", "run_type", "triggering_user_name", "start_date", "end_date")
-        }
-        | {"run_id": run.dag_run_id, "state": str(run.state)}
+    return AirflowRun(
+        dag_id=run.dag_id,
+        run_id=run.dag_run_id,
+        state=run.state.value,
+        run_type=run.run_type.value,
+        start_date=run.start_date,
+        end_date=run.end_date,
+        triggering_user_name=run.triggering_user_name,
     )
 
 
