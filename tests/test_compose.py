@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 import re
 import stat
 import subprocess
@@ -249,6 +250,7 @@ def test_the_command_that_makes_the_secrets_needs_no_installation() -> None:
     done = subprocess.run(
         ["make", "--dry-run", "--always-make", "compose-env"],
         cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=True,
