@@ -7,7 +7,7 @@ then records the recovery point.
 If it fails, nothing counts and nothing good is lost: the next run sweeps what was left.
 """
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from ledgerkeep.operators.dags import dag_arguments, recovery_points
 from ledgerkeep.operators.full_backup import BaseBackupOperator, RecordBackupOperator
@@ -25,9 +25,23 @@ for policy in load_policies():
             kind="backup",
             schedule=backup.schedule,
             doc=__doc__,
-        )
+        ),
+        params={
+            "adopt_timeline": Param(
+                "",
+                type="string",
+                pattern=r"^\d*$",
+                title="Adopt timeline",
+                description="Only after a failover that lost WAL: the number of the timeline that "
+                "is the database from now on. Empty: none.",
+            )
+        },
     ):
-        stream = BaseBackupOperator(task_id="stream", environment=policy.environment)
+        stream = BaseBackupOperator(
+            task_id="stream",
+            environment=policy.environment,
+            adopt_timeline="{{ params.adopt_timeline }}",
+        )
         record = RecordBackupOperator(
             task_id="read_back_and_record",
             environment=policy.environment,

@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,26 +70,23 @@ class Stage:
 @contextmanager
 def stage(size_mb: int) -> Iterator[Stage]:
     """Servers for a block, with a cluster of about `size_mb`."""
-    home = Path(tempfile.mkdtemp(prefix="lkb-", dir="/var/tmp"))
-    home.chmod(0o755)
-    place = prepare_place(home)
-    store = start_store(home / "weed")
-    bucket = load_policy(WorkerSettings().policies / "production.yaml").storage.bucket
-    store.make_bucket(bucket, object_lock=True)
-    store.make_bucket("pgbackrest", object_lock=False)
-    data = place.servers / "bench"
-    port = free_ports(1)[0]
-    server = _start_cluster(place, data, port)
-    try:
+    with ExitStack() as leave:
+        home = Path(tempfile.mkdtemp(prefix="lkb-", dir="/var/tmp"))
+        home.chmod(0o755)
+        leave.callback(shutil.rmtree, home, ignore_errors=True)
+        place = prepare_place(home)
+        leave.callback(shutil.rmtree, place.servers, ignore_errors=True)
+        store = start_store(home / "weed")
+        leave.callback(os.killpg, store.process.pid, signal.SIGKILL)
+        bucket = load_policy(WorkerSettings().policies / "production.yaml").storage.bucket
+        store.make_bucket(bucket, object_lock=True)
+        store.make_bucket("pgbackrest", object_lock=False)
+        data, port = place.servers / "bench", free_ports(1)[0]
+        server = _start_cluster(place, data, port)
+        leave.callback(server.stop, immediate=True)
         made = Stage(home, place, data, server, port, store, bucket)
         _fill(made, size_mb)
         yield made
-    finally:
-        server.stop(immediate=True)
-        with suppress(ProcessLookupError):
-            os.killpg(store.process.pid, signal.SIGKILL)
-        shutil.rmtree(place.servers, ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _start_cluster(place: Place, data: Path, port: int) -> Postmaster:

@@ -59,10 +59,9 @@ class LedgerkeepOperator(BaseOperator):
     @cached_property
     def policy(self) -> Policy:
         """The environment's policy, read when the task runs."""
-        from ledgerkeep.policy.load import load_policy
-        from ledgerkeep.worker import worker_settings
+        from ledgerkeep.policy.load import load_environment
 
-        return load_policy(worker_settings().policies / f"{self.environment}.yaml")
+        return load_environment(self.environment)
 
     @cached_property
     def catalog(self) -> Catalog:

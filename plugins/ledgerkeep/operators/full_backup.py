@@ -15,7 +15,16 @@ class BaseBackupOperator(LedgerkeepOperator):
     """Stream a full base backup of the protected cluster into the object store.
 
     Returns the backup's id. Nothing counts yet: `RecordBackupOperator` reads it back first.
+
+    :param adopt_timeline: accept this timeline of the server although it leaves the stored one
+        before the stored WAL ends: a failover lost that WAL, and a person says so (templated)
     """
+
+    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "adopt_timeline")
+
+    def __init__(self, *, adopt_timeline: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.adopt_timeline = adopt_timeline
 
     def execute(self, context: Context) -> str:
         """Take the backup."""
@@ -23,7 +32,11 @@ class BaseBackupOperator(LedgerkeepOperator):
 
         with self.ending_well():
             backup_id = take_full_backup(
-                self.address, self.catalog, run=run_name(context), progress=self.progress()
+                self.address,
+                self.catalog,
+                run=run_name(context),
+                progress=self.progress(),
+                adopt_timeline=int(self.adopt_timeline) if self.adopt_timeline else None,
             )
         self.log.info("streamed %s; it counts once it has been read back", backup_id)
         return backup_id
@@ -31,6 +44,8 @@ class BaseBackupOperator(LedgerkeepOperator):
 
 class RecordBackupOperator(LedgerkeepOperator):
     """Read a streamed backup back, every file of it, and write its recovery point.
+
+    A backup with damaged pages is recorded, since it may be the only one there is; the task fails.
 
     :param backup_id: what `BaseBackupOperator` returned (templated)
     """
@@ -44,11 +59,20 @@ class RecordBackupOperator(LedgerkeepOperator):
     def execute(self, context: Context) -> str:
         """Read back and record."""
         from ledgerkeep.database.postgres.full_backup import record_full_backup
+        from ledgerkeep.errors import PageChecksumFailure
 
         with self.ending_well():
-            backup = record_full_backup(
-                self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
-            )
+            try:
+                backup = record_full_backup(
+                    self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
+                )
+            except PageChecksumFailure as damaged:
+                self.contribute(
+                    context,
+                    recovery_point_ids=[self.backup_id],
+                    findings=[{"what": damaged.message, "severity": "critical"}],
+                )
+                raise
         self.contribute(
             context,
             recovery_point_ids=[backup.id],
@@ -59,12 +83,9 @@ class RecordBackupOperator(LedgerkeepOperator):
                 "seconds": (backup.stopped_at - backup.started_at).total_seconds(),
             },
         )
-        self._announce(context, backup.id, backup.stored_bytes)
-        return backup.id
-
-    def _announce(self, context: Context, backup_id: str, stored_bytes: int) -> None:
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {
-                "recovery_point": backup_id,
-                "stored_bytes": stored_bytes,
+                "recovery_point": backup.id,
+                "stored_bytes": backup.stored_bytes,
             }
+        return backup.id
