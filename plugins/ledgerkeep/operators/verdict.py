@@ -44,6 +44,7 @@ class VerdictOperator(LedgerkeepOperator):
         with self.ending_well():
             link = EvidenceLog(self.catalog.store, self.policy).append(record)
         self.log.info("evidence %d: %s", link.sequence, link.record_key)
+        self._publish(record)
         if bad:
             listed = ", ".join(f"{task} {state}" for task, state in sorted(bad.items()))
             raise AirflowFailException(
@@ -55,6 +56,14 @@ class VerdictOperator(LedgerkeepOperator):
             "recovery_point_ids": record.recovery_point_ids,
             "measurements": record.measurements,
         }
+
+    def _publish(self, record: EvidenceRecord) -> None:
+        from ledgerkeep.hooks.metrics import MetricsNotPublished, publish_metrics
+
+        try:
+            publish_metrics(self.policy, record)
+        except MetricsNotPublished as problem:
+            self.log.warning("%s", problem)
 
     def _states(self, context: Context) -> dict[str, str]:
         run, task = context["dag_run"], context["ti"]

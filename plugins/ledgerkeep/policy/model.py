@@ -163,6 +163,9 @@ class AlertThresholds(PolicyModel):
     backup_delay: Duration
     replication_lag: Duration
     size_deviation_percent: Percent
+    metrics_namespace: Name | None = Field(
+        default=None, description="CloudWatch namespace of the runs' metrics; null: none."
+    )
 
 
 class RestoreTest(PolicyModel):
