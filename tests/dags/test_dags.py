@@ -1,0 +1,252 @@
+"""The DAG files: each policy becomes the DAGs it asks for, and every run ends in its verdict."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import airflow_home  # isort: skip - before Airflow
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import TriggerRule
+from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.conftest import ROOT
+
+DAGS = ROOT / "dags"
+SCHEDULES = {
+    "development_compliance_report": None,
+    "development_database_full_backup": "0 3 * * SUN",
+    "development_restore_janitor": "30 * * * *",
+    "production_compliance_report": "0 8 1 * *",
+    "production_database_fingerprint": "0 4 * * *",
+    "production_database_full_backup": "0 1 * * *",
+    "production_database_wal_shipping": "*/15 * * * *",
+    "production_restore_janitor": "30 * * * *",
+    "production_test_point_in_time_recovery": "0 6 15 * *",
+    "staging_compliance_report": "0 8 1 * *",
+    "staging_database_fingerprint": "0 5 * * *",
+    "staging_database_full_backup": "0 3 * * *",
+    "staging_database_wal_shipping": "*/30 * * * *",
+    "staging_restore_janitor": "30 * * * *",
+    "staging_test_point_in_time_recovery": "0 7 15 * *",
+}
+TAGS = {
+    "database_full_backup": {"database", "backup"},
+    "database_wal_shipping": {"database", "backup"},
+    "database_fingerprint": {"database", "check"},
+    "test_point_in_time_recovery": {"database", "restore-test"},
+    "restore_janitor": {"check"},
+    "compliance_report": {"report"},
+}
+CRITICALITY = {"development": "low", "staging": "medium", "production": "critical"}
+HEAVY = [
+    "boto3",
+    "botocore",
+    "great_expectations",
+    "matplotlib",
+    "obstore",
+    "pandas",
+    "psycopg",
+    "airflow.providers.amazon",
+]
+
+
+def read_dags() -> DagBag:
+    return DagBag(dag_folder=DAGS, bundle_path=DAGS, bundle_name="dags-folder")
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return read_dags()
+
+
+@pytest.fixture(scope="module", params=sorted(SCHEDULES))
+def dag(bag: DagBag, request: pytest.FixtureRequest) -> Any:
+    return bag.dags[request.param]
+
+
+@pytest.fixture
+def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the policies, for a test to change."""
+    directory = tmp_path / "policies"
+    directory.mkdir()
+    for path in (ROOT / "include" / "policies").glob("*.yaml"):
+        (directory / path.name).write_text(path.read_text())
+    monkeypatch.setenv("LEDGERKEEP_POLICIES", str(directory))
+    return directory
+
+
+# -- what there is
+
+
+def test_every_dag_file_imports(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+
+
+def test_each_environment_has_the_dags_of_its_policy(bag: DagBag) -> None:
+    """Development ships no WAL, so it takes no fingerprint and tests no point in time."""
+    assert sorted(bag.dags) == sorted(SCHEDULES)
+
+
+def test_dag_runs_at_the_times_of_its_policy(dag: Any) -> None:
+    assert getattr(dag.timetable, "expression", None) == SCHEDULES[dag.dag_id]
+    assert str(getattr(dag.timetable, "timezone", "UTC")) == "UTC"
+
+
+def test_dag_carries_owner_tags_and_its_page(dag: Any) -> None:
+    environment, _, name = dag.dag_id.partition("_")
+    assert dag.tags == TAGS[name] | {environment, f"criticality:{CRITICALITY[environment]}"}
+    assert {task.owner for task in dag.tasks} == {"backup-operations"}
+    assert dag.doc_md.startswith("# ")
+
+
+# -- what must hold for each
+
+
+def test_verdict_is_the_only_leaf_and_runs_whatever_happened(dag: Any) -> None:
+    """Airflow takes a run's state from its leaves alone."""
+    (leaf,) = dag.leaves
+    assert leaf.task_id == "verdict"
+    assert leaf.trigger_rule is TriggerRule.ALL_DONE
+    assert not leaf.is_teardown
+
+
+def test_no_run_is_cut_off_before_its_teardown(dag: Any) -> None:
+    """`dagrun_timeout` would skip the teardown and leave a restored copy behind."""
+    assert dag.dagrun_timeout is None
+
+
+def test_runs_of_a_dag_do_not_overlap_and_tasks_are_tried_again(dag: Any) -> None:
+    assert dag.max_active_runs == 1
+    assert {task.retries for task in dag.tasks} == {2}
+    assert {task.retry_delay.total_seconds() for task in dag.tasks} == {30}
+
+
+def test_dag_that_is_switched_on_waits_for_its_time(dag: Any) -> None:
+    assert not dag.catchup
+    read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    first = read.next_dagrun_info(last_automated_run_info=None)
+    if SCHEDULES[dag.dag_id] is None:
+        assert first is None
+    else:
+        assert first.run_after > datetime.now(UTC)
+
+
+def test_templated_fields_are_attributes(dag: Any) -> None:
+    for task in dag.tasks:
+        missing = [name for name in task.template_fields if not hasattr(task, name)]
+        assert missing == [], task.task_id
+
+
+def test_task_works_in_the_environment_of_its_dag(dag: Any) -> None:
+    environments = {task.environment for task in dag.tasks}
+    assert environments == {dag.dag_id.partition("_")[0]}
+
+
+# -- the restore test
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_only_the_teardown_lies_between_work_and_verdict(bag: DagBag, environment: str) -> None:
+    """A skipped or failed work task must not keep the copy from being removed."""
+    dag = bag.dags[f"{environment}_test_point_in_time_recovery"]
+    remove, verdict = dag.get_task("remove_room"), dag.get_task("verdict")
+    assert verdict.upstream_task_ids == {"remove_room"}
+    assert remove.is_teardown
+    assert dag.get_task("prepare_room").is_setup
+    assert "prepare_room" in remove.upstream_task_ids
+    # With the flag, a teardown that succeeds would turn a failed run green.
+    assert not remove.on_failure_fail_dagrun
+    work = [task.task_id for task in dag.topological_sort() if task not in (remove, verdict)]
+    assert work == [
+        "scenario",
+        "fingerprint",
+        "ship_wal",
+        "plan",
+        "prepare_room",
+        "restore",
+        "prove",
+        "validate",
+    ]
+
+
+def test_restore_test_waits_for_each_step(bag: DagBag) -> None:
+    """The steps share one room and one server in it, so they go one after the other."""
+    dag = bag.dags["production_test_point_in_time_recovery"]
+    in_order = [task.task_id for task in dag.topological_sort()]
+    for before, after in pairwise(in_order):
+        assert before in dag.get_task(after).upstream_task_ids
+
+
+# -- broken policies
+
+
+def test_broken_policy_shows_as_an_import_error_and_the_others_go_on(policies: Path) -> None:
+    staging = policies / "staging.yaml"
+    lines = staging.read_text().replace("criticality: medium", "criticality: huge").splitlines()
+    staging.write_text("\n".join(lines))
+    line = 1 + next(number for number, text in enumerate(lines) if text.startswith("criticality"))
+
+    bag = read_dags()
+
+    (file,) = bag.import_errors
+    assert Path(file).name == "policies.py"
+    assert (
+        f"ledgerkeep.errors.PolicyError: policy {staging} is refused for 1 fault:\n"
+        f"  line {line}: criticality: found 'huge'; allowed: "
+        "'low', 'medium', 'high' or 'critical'\n"
+        f"Hint: correct the file, then check it: ledgerkeep policy check {staging}"
+    ) in bag.import_errors[file]
+    assert sorted(bag.dags) == sorted(name for name in SCHEDULES if "staging" not in name)
+
+
+def test_environment_whose_policy_is_gone_has_no_dag(policies: Path) -> None:
+    (policies / "production.yaml").unlink()
+    bag = read_dags()
+    assert bag.import_errors == {}
+    assert sorted(bag.dags) == sorted(name for name in SCHEDULES if "production" not in name)
+
+
+def test_section_that_is_left_out_has_no_dag(policies: Path) -> None:
+    text = (policies / "production.yaml").read_text()
+    before, _, after = text.partition("  janitor:\n    schedule:")
+    (policies / "production.yaml").write_text(before + after.partition("\n")[2])
+    bag = read_dags()
+    assert bag.import_errors == {}
+    assert set(SCHEDULES) - set(bag.dags) == {"production_restore_janitor"}
+
+
+# -- how much reading them costs
+
+_READ = f"""
+import json, runpy, sys, time
+import airflow.sdk
+before, began = set(sys.modules), time.process_time()
+for path in {[str(path) for path in sorted(DAGS.rglob("*.py"))]!r}:
+    runpy.run_path(path)
+seconds = time.process_time() - began
+print(json.dumps([sorted(set(sys.modules) - before), seconds]))
+"""
+
+
+def test_reading_the_dag_files_imports_nothing_heavy() -> None:
+    """Airflow reads them every minute; what is heavy waits until a task runs."""
+    paths = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _READ],
+        env={**os.environ, "PYTHONPATH": paths, "AIRFLOW_HOME": airflow_home.HOME},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported, seconds = json.loads(done.stdout.splitlines()[-1])
+    assert "ledgerkeep.operators.restore" in imported
+    assert [name for name in imported if name.startswith(tuple(HEAVY))] == []
+    # The processor's own time, so that a busy machine does not count.
+    assert seconds < 2
