@@ -45,9 +45,10 @@ def dag_arguments(
 
 def recovery_points(policy: Policy) -> Asset:
     """The asset that stands for the database's recovery points; updated by each new one."""
+    # For the scheme s3 Airflow would import boto3 whenever it reads a DAG file.
     return Asset(
         name=f"{policy.environment}_database_recovery_points",
-        uri=f"s3://{policy.storage.bucket}/{policy.environment}/database",
+        uri=f"x-ledgerkeep://{policy.storage.bucket}/{policy.environment}/database",
         group="ledgerkeep",
     )
 
