@@ -1,0 +1,1 @@
+"""The main job through a real Airflow scheduler."""
