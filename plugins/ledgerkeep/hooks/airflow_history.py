@@ -31,14 +31,16 @@ def airflow_runs(
     """Runs of the environment's DAGs that were due in [since, until), oldest first.
 
     :param connection_id: HTTP connection to the API server with a viewer's login and password.
-    :raises HistoryUnavailable: no such connection, or the API does not answer or refuses.
+    :raises HistoryUnavailable: no such connection, or the API does not answer, or refuses, or
+        says what cannot be understood.
     """
     from airflow_client.client.exceptions import OpenApiException
     from urllib3.exceptions import HTTPError
 
     try:
         return _read(connection_id, environment, since, until)
-    except (AirflowNotFoundException, OpenApiException, HTTPError, OSError) as problem:
+    except (AirflowNotFoundException, OpenApiException, HTTPError, OSError, ValueError) as problem:
+        # ValueError: what answers is not Airflow, or one whose words this client does not know.
         words = " ".join(str(problem).split())[:300]
         raise HistoryUnavailable(
             f"Airflow's history could not be read over the connection {connection_id}: {words}"
@@ -52,7 +54,8 @@ def _read(
     from airflow_client.client.api.dag_run_api import DagRunApi
 
     found = BaseHook.get_connection(connection_id)
-    host = f"{found.schema or 'http'}://{found.host}:{found.port}"
+    port = f":{found.port}" if found.port else ""
+    host = f"{found.schema or 'http'}://{found.host}{port}"
     token = _token(host, found.login or "", found.password or "")
     runs: list[AirflowRun] = []
     with ApiClient(Configuration(host=host, access_token=token)) as client:
@@ -92,5 +95,7 @@ def _token(host: str, user: str, password: str) -> str:
         f"{host}/auth/token", data=body, headers={"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        token: str = json.loads(answer.read())["access_token"]
-    return token
+        said = json.loads(answer.read())
+    if not isinstance(said, dict) or "access_token" not in said:
+        raise ValueError(f"what answers at {host} gives no token")
+    return str(said["access_token"])
