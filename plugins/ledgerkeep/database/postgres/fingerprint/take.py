@@ -61,7 +61,8 @@ def take_fingerprint(
     :raises OperationRunning: another fingerprint of this cluster is being taken.
     """
     policy = catalog.policy.database
-    options = {**address.options, "application_name": f"ledgerkeep fingerprint {run}"}
+    # The server cuts a name off at 63 bytes, and says so on stderr each time.
+    options = {**address.options, "application_name": f"ledgerkeep fingerprint {run}"[:63]}
     named = replace(address, options=options)
     with operation_lock(named, f"{catalog.environment}/fingerprint") as connection:
         reason = why_no_exact_fingerprint(describe(connection))
