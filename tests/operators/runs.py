@@ -24,6 +24,7 @@ class Run:
     run_type: str = "manual"
     states: dict[str, str] = field(default_factory=dict)
     left: dict[tuple[str, str], Any] = field(default_factory=dict)
+    returned: dict[str, Any] = field(default_factory=dict)
     events: dict[Any, SimpleNamespace] = field(default_factory=dict)
 
     @property
@@ -41,6 +42,7 @@ class Run:
             raise
         self.states[task.task_id] = "success"
         assert len(json.dumps(result)) < _SMALL
+        self.returned[task.task_id] = result
         return result
 
     def contribution(self, task_id: str) -> dict[str, Any]:

@@ -165,6 +165,81 @@ def test_source_without_logical_wal_is_validated_and_the_proof_says_why(
     ]
 
 
+def test_copy_is_validated_although_its_source_went_down_meanwhile(protected: Protected) -> None:
+    """What was shown counts; that nothing was compared is said."""
+    backup_id = back_up()
+    run = Run("production_test_point_in_time_recovery")
+    plan = run.do(PlanRecoveryOperator(task_id="plan", **ENVIRONMENT))
+    run.do(PrepareRoomOperator(task_id="prepare_room", plan=plan, **ENVIRONMENT))
+    restored = run.do(RestoreClusterOperator(task_id="restore", plan=plan, **ENVIRONMENT))
+    validate = ValidateCopyOperator(
+        task_id="validate", plan=plan, restored=restored, proven=None, **ENVIRONMENT
+    )
+    protected.cluster.stop(immediate=True)
+    try:
+        assert run.do(validate) == "validated"
+    finally:
+        protected.cluster.start()
+    run.do(RemoveRoomOperator(task_id="remove_room", plan=plan, **ENVIRONMENT))
+    proof = proof_of(protected, backup_id)
+    assert proof.stops_because == "there was no fingerprint of the source to compare with"
+
+
+def test_copy_that_breaks_an_expectation_is_recorded_as_restored(protected: Protected) -> None:
+    """The task fails for good, and the proof names what is broken."""
+    backup_id = back_up()
+    database = "loan_management"
+    loans = "UPDATE loans SET principal = principal {} 1 WHERE id = 1"
+    protected.cluster.execute(loans.format("+"), database)
+    run = Run("production_test_point_in_time_recovery")
+    try:
+        with pytest.raises(AirflowFailException) as caught:
+            restore_test(run)
+    finally:
+        protected.cluster.execute(loans.format("-"), database)
+    assert run.states["prove"] == "success"
+    assert run.states["validate"] == "failed"
+    proof = proof_of(protected, backup_id)
+    assert proof.level == "restored"
+    assert str(caught.value).startswith(f"{proof.stops_because}\nHint: ")
+    assert run.contribution("validate") == {
+        "recovery_point_ids": [backup_id],
+        "findings": [{"what": proof.stops_because, "severity": "critical"}],
+    }
+    run.do(RemoveRoomOperator(task_id="remove_room", plan=run.returned["plan"], **ENVIRONMENT))
+
+
+def test_copy_that_differs_from_its_source_is_a_critical_finding(protected: Protected) -> None:
+    """The fingerprint here is of another moment than it says, as if rows had been lost."""
+    backup_id = back_up()
+    run = Run("production_test_point_in_time_recovery")
+    taken = run.do(FingerprintOperator(task_id="take", **ENVIRONMENT))
+    fingerprint = protected.catalog.find_fingerprint(taken)
+    (database,) = fingerprint.databases
+    tables = [
+        table.model_copy(update={"rows": table.rows + 1}) if table.name == "loans" else table
+        for table in database.tables
+    ]
+    forged = fingerprint.model_copy(
+        update={
+            "id": f"{taken}-forged",
+            "databases": [database.model_copy(update={"tables": tables})],
+        }
+    )
+    protected.catalog.commit_fingerprint(forged)
+
+    with pytest.raises(AirflowFailException, match="is not identical to the source: ") as caught:
+        restore_test(run, stored=forged.id)
+
+    assert run.states["prove"] == "failed"
+    left = run.contribution("prove")
+    assert left["recovery_point_ids"] == [backup_id]
+    (finding,) = left["findings"]
+    assert finding["severity"] == "critical"
+    assert str(caught.value).startswith(f"{finding['what']}\nHint: ")
+    run.do(RemoveRoomOperator(task_id="remove_room", plan=run.returned["plan"], **ENVIRONMENT))
+
+
 # -- single steps
 
 

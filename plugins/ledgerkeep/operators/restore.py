@@ -17,6 +17,7 @@ from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from ledgerkeep.errors import LedgerkeepError
     from ledgerkeep.recovery.plan import RecoveryPlan
     from ledgerkeep.recovery.room import Room
     from ledgerkeep.recovery.target import RecoveryTarget
@@ -118,6 +119,14 @@ class RoomOperator(LedgerkeepOperator):
         from ledgerkeep.recovery.room import Room
 
         return Room.open(self.room_directory(context))
+
+    def report_unfit(self, context: Context, problem: LedgerkeepError) -> None:
+        """Leave in the evidence that the plan's backup is not what it should be."""
+        self.contribute(
+            context,
+            recovery_point_ids=[self.recovery_plan().backup_id],
+            findings=[{"what": problem.message, "severity": "critical"}],
+        )
 
 
 class PrepareRoomOperator(RoomOperator):
