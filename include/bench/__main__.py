@@ -1,6 +1,7 @@
 """`python -m include.bench`: print the table."""
 
 import argparse
+import json
 import platform
 import shutil
 import subprocess
@@ -84,7 +85,7 @@ def _restores(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> lis
     ours, theirs = [], []
     for run in range(runs):
         room = made.place.rooms / f"bench-{run}"
-        ours.append(_ours(made, log, "restore", str(room)))
+        ours.append(_restore_with_ours(made, room, log))
         shutil.rmtree(room, ignore_errors=True)
         if peer is not None:
             theirs.append(_restore_with(peer, made, log))
@@ -92,6 +93,12 @@ def _restores(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> lis
     if not theirs:
         return [("restore until it accepts connections", f"{mine.seconds:.1f} s", "", "")]
     return [_row("restore until it accepts connections / pgBackRest", mine, middle(theirs))]
+
+
+def _restore_with_ours(made: Stage, room: Path, log: Path) -> Measured:
+    measured = _ours(made, log, "restore", str(room))
+    said = log.read_text().splitlines()[-1]
+    return Measured(json.loads(said)["ready_seconds"], measured.peak_mb)
 
 
 def _restore_with(peer: PgBackRest, made: Stage, log: Path) -> Measured:

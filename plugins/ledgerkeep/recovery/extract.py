@@ -26,6 +26,7 @@ from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKin
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
 from ledgerkeep.recovery.room import Room
+from ledgerkeep.recovery.write_behind import WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -55,8 +56,9 @@ def extract_backup(
     written = Extracted()
     try:
         for archive in backup.archives:
-            writer = _ArchiveWriter(archive, expected, room, account)
-            _write_archive(store, archive, writer, written, backup.raw_bytes, progress)
+            with WriteBehind() as behind:
+                writer = _ArchiveWriter(archive, expected, room, account, behind)
+                _write_archive(store, archive, writer, written, backup.raw_bytes, progress)
             writer.nothing_missing()
     except OSError as problem:
         raise _refused(problem, room, backup, written) from problem
@@ -93,8 +95,10 @@ class _ArchiveWriter:
         expected: dict[int | None, dict[str, ManifestFile]],
         room: Room,
         account: Account,
+        behind: WriteBehind,
     ) -> None:
         self._archive = archive
+        self._behind = behind
         self._expected = expected.get(archive.tablespace_oid, {})
         self._account = account
         self._room = room
@@ -138,8 +142,11 @@ class _ArchiveWriter:
         """Write the next payload."""
         self._size += len(piece)
         self._checksum = extend(self._checksum, bytes(piece))
-        while piece and self._descriptor >= 0:
-            piece = piece[os.write(self._descriptor, piece) :]
+        if self._descriptor >= 0:
+            size = len(piece)
+            while piece:
+                piece = piece[os.write(self._descriptor, piece) :]
+            self._behind.wrote(self._descriptor, size)
 
     def end(self, member: Member) -> None:
         """Close the file and compare it with what the server said it is."""
