@@ -6,7 +6,6 @@ from tests.operators.runs import Run  # isort: skip - before Airflow
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.errors import DatabaseUnavailable, OperationRunning
 from ledgerkeep.operators.full_backup import BaseBackupOperator, RecordBackupOperator
@@ -119,8 +118,10 @@ def test_server_that_is_down_is_left_to_the_retries(
         Run("r").do(stream())
 
 
-def test_backup_under_way_is_left_to_the_retries(protected: Protected) -> None:
-    address: ServerAddress = protected.cluster.address.to("loan_management")
+@pytest.mark.parametrize("database", ["loan_management", "postgres"])
+def test_backup_under_way_is_left_to_the_retries(protected: Protected, database: str) -> None:
+    """Whichever database of the cluster the other run is connected to."""
+    address = protected.cluster.address.to(database)
     with operation_lock(address, "production/base backup"), pytest.raises(OperationRunning):
         Run("r").do(stream())
 

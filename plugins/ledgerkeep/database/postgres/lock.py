@@ -27,8 +27,7 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
     """
     number = int.from_bytes(hashlib.sha256(operation.encode()).digest()[:4], "big", signed=True)
     with connect(address) as connection:
-        got = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, number]).fetchone()
-        if got is None or not got[0]:
+        if not _taken(connection, number):
             raise OperationRunning(
                 f"{operation} already runs on {address.host}:{address.port}",
                 hint="wait for the other run to end; if its worker died, its session ends within "
@@ -36,3 +35,18 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
                 "(SELECT * FROM pg_locks WHERE locktype = 'advisory')",
             )
         yield connection
+
+
+def _taken(connection: psycopg.Connection, number: int) -> bool:
+    """Take the lock; False when somebody else has it, connected to whichever database.
+
+    An advisory lock is its database's own, but pg_locks shows those of all. Of two that take it at
+    the same moment in two databases, both are refused.
+    """
+    got = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, number]).fetchone()
+    others = connection.execute(
+        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+        "AND classid = %s::bigint::oid AND objid = %s::bigint::oid AND pid <> pg_backend_pid()",
+        [_CLASS, number % 2**32],
+    ).fetchall()
+    return got == (True,) and not others
