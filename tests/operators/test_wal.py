@@ -49,7 +49,10 @@ def test_fingerprint_past_the_stored_wal_is_shipped_to_and_only_once(protected: 
         ProvableFingerprintOperator(task_id="fingerprint", environment="production")
     )
     assert len(ship_past(run, fingerprint_id)) == 1
+    # There is more to ship by now, which is none of this task's business.
+    protected.cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'more')")
     assert ship_past(Run("again"), fingerprint_id) == []
+    assert len(ship(Run("later"))) == 1
 
 
 def test_without_a_fingerprint_wal_is_shipped_all_the_same(protected: Protected) -> None:
