@@ -14,6 +14,7 @@ import pytest
 from tests.support import airflow_home  # isort: skip - before Airflow
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from tests.conftest import ROOT
@@ -182,6 +183,28 @@ def test_restore_test_waits_for_each_step(bag: DagBag) -> None:
     in_order = [task.task_id for task in dag.topological_sort()]
     for before, after in pairwise(in_order):
         assert before in dag.get_task(after).upstream_task_ids
+
+
+# -- what a person may ask for
+
+
+@pytest.mark.parametrize(
+    ("name", "param", "good", "bad"),
+    [
+        ("compliance_report", "month", ["", "2026-11"], ["November", "2026-11-22", "26-11"]),
+        ("database_full_backup", "adopt_timeline", ["", "3"], ["-1", "three"]),
+    ],
+)
+def test_param_is_checked_before_the_run(
+    bag: DagBag, name: str, param: str, good: list[str], bad: list[str]
+) -> None:
+    asked = bag.dags[f"production_{name}"].params.get_param(param)
+    assert asked.resolve() == ""
+    for value in good:
+        assert asked.resolve(value) == value
+    for value in bad:
+        with pytest.raises(ParamValidationError):
+            asked.resolve(value)
 
 
 # -- broken policies
