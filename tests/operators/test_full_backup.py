@@ -10,6 +10,7 @@ from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.errors import DatabaseUnavailable, OperationRunning
 from ledgerkeep.operators.full_backup import BaseBackupOperator, RecordBackupOperator
 from tests.conftest import Cluster
+from tests.database.postgres.backup_support import damage_a_page
 from tests.operators.conftest import Protected, connection, database_connection
 
 pytestmark = pytest.mark.integration
@@ -52,14 +53,7 @@ def test_backup_with_damaged_pages_is_recorded_and_the_task_fails(
 ) -> None:
     """It may be the best there is; but nobody must overlook it."""
     monkeypatch.setenv(DATABASE, database_connection(fresh_cluster, schema="postgres"))
-    fresh_cluster.execute("CREATE TABLE loans AS SELECT generate_series(1, 5000) AS id")
-    fresh_cluster.execute("CHECKPOINT")
-    path = fresh_cluster.execute("SELECT pg_relation_filepath('loans')")[0][0]
-    fresh_cluster.stop()
-    with (fresh_cluster.data / path).open("r+b") as relation:
-        relation.seek(8192 * 3 + 4000)
-        relation.write(b"garbage!")
-    fresh_cluster.start()
+    damage_a_page(fresh_cluster)
     run = Run("production_database_full_backup")
     backup_id = run.do(stream())
 

@@ -72,5 +72,11 @@ def test_unknown_fingerprint_is_final(protected: Protected) -> None:
     task = ProvableFingerprintOperator(
         task_id="fingerprint", environment="production", stored="no-such"
     )
-    with pytest.raises(AirflowFailException, match=r"no-such.*\nHint: "):
-        Run("r").do(task)
+    run = Run("r")
+    with pytest.raises(AirflowFailException, match=r"no-such.*\nHint: ") as caught:
+        run.do(task)
+    # The evidence of the failed run says why, not only which task.
+    assert run.contribution("fingerprint") == {
+        "recovery_point_ids": [],
+        "findings": [{"what": str(caught.value).partition("\n")[0], "severity": "critical"}],
+    }

@@ -113,11 +113,16 @@ class LedgerkeepOperator(BaseOperator):
         context["ti"].xcom_push(key=CONTRIBUTION, value=what)
 
     @contextmanager
-    def ending_well(self) -> Iterator[None]:
-        """Turn a final error of the core into one that Airflow does not retry."""
+    def ending_well(self, context: Context, *about: str) -> Iterator[None]:
+        """Carry an error of the core into the evidence, and out of Airflow's retries if final.
+
+        :param about: ids of the recovery points that the block is about
+        """
         try:
             yield
         except LedgerkeepError as problem:
+            finding = {"what": problem.message, "severity": "critical"}
+            self.contribute(context, recovery_point_ids=list(about), findings=[finding])
             if problem.retryable:
                 raise
             raise AirflowFailException(str(problem)) from problem

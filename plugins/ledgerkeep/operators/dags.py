@@ -21,7 +21,8 @@ def dag_arguments(
     """Arguments of `airflow.sdk.DAG` for one environment's DAG.
 
     There is no `dagrun_timeout`: it would skip teardowns and leave restored copies behind. There
-    is no start date and no first run "immediately": a DAG that is switched on waits for its time.
+    is no start date and no first run "immediately": a DAG that is switched on for the first time
+    waits for its time (one that ran before makes up for the last time it missed).
 
     :param name: component and action, such as `database_full_backup`
     :param kind: backup, check, recovery, restore-test or report

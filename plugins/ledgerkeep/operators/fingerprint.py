@@ -27,7 +27,7 @@ class FingerprintOperator(LedgerkeepOperator):
             why_no_exact_fingerprint,
         )
 
-        with self.ending_well():
+        with self.ending_well(context):
             with connect(self.address) as connection:
                 reason = why_no_exact_fingerprint(describe(connection))
             if reason:
@@ -63,7 +63,7 @@ class ProvableFingerprintOperator(FingerprintOperator):
         """Find it, or take it."""
         if not self.stored:
             return super().execute(context)
-        with self.ending_well():
+        with self.ending_well(context):
             found = self.catalog.find_fingerprint(self.stored)
         self.log.info("proving against %s of %s", found.id, found.created_at.isoformat())
         self.contribute(context, recovery_point_ids=[found.id])

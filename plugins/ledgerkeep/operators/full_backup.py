@@ -30,7 +30,7 @@ class BaseBackupOperator(LedgerkeepOperator):
         """Take the backup."""
         from ledgerkeep.database.postgres.full_backup import take_full_backup
 
-        with self.ending_well():
+        with self.ending_well(context):
             backup_id = take_full_backup(
                 self.address,
                 self.catalog,
@@ -59,20 +59,11 @@ class RecordBackupOperator(LedgerkeepOperator):
     def execute(self, context: Context) -> str:
         """Read back and record."""
         from ledgerkeep.database.postgres.full_backup import record_full_backup
-        from ledgerkeep.errors import PageChecksumFailure
 
-        with self.ending_well():
-            try:
-                backup = record_full_backup(
-                    self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
-                )
-            except PageChecksumFailure as damaged:
-                self.contribute(
-                    context,
-                    recovery_point_ids=[self.backup_id],
-                    findings=[{"what": damaged.message, "severity": "critical"}],
-                )
-                raise
+        with self.ending_well(context, self.backup_id):
+            backup = record_full_backup(
+                self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
+            )
         self.contribute(
             context,
             recovery_point_ids=[backup.id],

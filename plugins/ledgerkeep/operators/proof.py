@@ -30,25 +30,20 @@ class ProveCopyOperator(RoomOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Compare."""
-        from ledgerkeep.errors import ProofMismatch
         from ledgerkeep.recovery.proof import prove_copy
 
         if not self.fingerprint_id:
             self.log.warning("there is no fingerprint of the source: nothing to compare with")
             return None
-        with self.ending_well():
-            try:
-                proof = prove_copy(
-                    self.catalog,
-                    self.room(context),
-                    self.catalog.find_fingerprint(self.fingerprint_id),
-                    settings=self.settings,
-                    run=run_name(context),
-                    progress=self.progress(),
-                )
-            except ProofMismatch as mismatch:
-                self.report_unfit(context, mismatch)
-                raise
+        with self.ending_well(context, self.recovery_plan().backup_id):
+            proof = prove_copy(
+                self.catalog,
+                self.room(context),
+                self.catalog.find_fingerprint(self.fingerprint_id),
+                settings=self.settings,
+                run=run_name(context),
+                progress=self.progress(),
+            )
         self.log.info("identical: %d tables, %d rows", proof.tables_compared, proof.rows_compared)
         self.contribute(
             context,
@@ -83,10 +78,10 @@ class ValidateCopyOperator(RoomOperator):
 
     def execute(self, context: Context) -> str:
         """Validate, and record how far the backup has been shown to be good."""
-        from ledgerkeep.errors import LedgerkeepError, ValidationFailed
+        from ledgerkeep.errors import LedgerkeepError
         from ledgerkeep.recovery.validation import validate_room
 
-        with self.ending_well():
+        with self.ending_well(context, self.recovery_plan().backup_id):
             try:
                 reports = validate_room(
                     self.catalog,
@@ -97,8 +92,6 @@ class ValidateCopyOperator(RoomOperator):
                 )
             except LedgerkeepError as problem:
                 self._record(context, None, because=problem.message)
-                if isinstance(problem, ValidationFailed):
-                    self.report_unfit(context, problem)
                 raise
             proof = self._record(context, reports)
         for report in reports:

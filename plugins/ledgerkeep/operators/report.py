@@ -42,7 +42,7 @@ class ComplianceReportOperator(LedgerkeepOperator):
         from ledgerkeep.evidence.report.write import make_report, write_report
         from ledgerkeep.model import utc_now
 
-        with self.ending_well():
+        with self.ending_well(context):
             period = report_period(
                 self.month,
                 scheduled=context["dag_run"].run_type == "scheduled",

@@ -17,7 +17,6 @@ from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from ledgerkeep.errors import LedgerkeepError
     from ledgerkeep.recovery.plan import RecoveryPlan
     from ledgerkeep.recovery.room import Room
     from ledgerkeep.recovery.target import RecoveryTarget
@@ -59,7 +58,7 @@ class PlanRecoveryOperator(LedgerkeepOperator):
         """Plan, and show the plan."""
         from ledgerkeep.recovery.plan import plan_from_catalog
 
-        with self.ending_well():
+        with self.ending_well(context):
             plan = plan_from_catalog(self.catalog, self.protected_cluster(), self._target())
         for line in plan.describe():
             self.log.info("%s", line)
@@ -120,14 +119,6 @@ class RoomOperator(LedgerkeepOperator):
 
         return Room.open(self.room_directory(context))
 
-    def report_unfit(self, context: Context, problem: LedgerkeepError) -> None:
-        """Leave in the evidence that the plan's backup is not what it should be."""
-        self.contribute(
-            context,
-            recovery_point_ids=[self.recovery_plan().backup_id],
-            findings=[{"what": problem.message, "severity": "critical"}],
-        )
-
 
 class PrepareRoomOperator(RoomOperator):
     """Check everything that would make the restore fail later: space, programs, objects, WAL.
@@ -141,7 +132,7 @@ class PrepareRoomOperator(RoomOperator):
         from ledgerkeep.recovery.restore import remove_own_room
 
         directory, plan = self.room_directory(context), self.recovery_plan()
-        with self.ending_well():
+        with self.ending_well(context):
             remove_own_room(directory, run_name(context))
             backup = self.catalog.find_backup(plan.backup_id)
             preflight(self.catalog, plan, backup, directory, self.settings)
@@ -156,7 +147,7 @@ class RestoreClusterOperator(RoomOperator):
         """Restore."""
         from ledgerkeep.recovery.restore import restore_cluster
 
-        with self.ending_well():
+        with self.ending_well(context):
             result = restore_cluster(
                 self.catalog,
                 self.recovery_plan(),
@@ -187,7 +178,7 @@ class RemoveRoomOperator(RoomOperator):
         """Remove."""
         from ledgerkeep.recovery.restore import remove_own_room
 
-        with self.ending_well():
+        with self.ending_well(context):
             remove_own_room(self.room_directory(context), run_name(context))
 
 
@@ -200,7 +191,7 @@ class RestoreJanitorOperator(LedgerkeepOperator):
         from ledgerkeep.recovery.janitor import remove_old_rooms
         from ledgerkeep.worker import worker_settings
 
-        with self.ending_well():
+        with self.ending_well(context):
             removed = remove_old_rooms(
                 worker_settings().rooms,
                 keep=self.policy.restore_tests.keep_copies,

@@ -30,7 +30,7 @@ class StateScenarioOperator(LedgerkeepOperator):
         """State, and measure."""
         from ledgerkeep.model import utc_now
 
-        with self.ending_well():
+        with self.ending_well(context):
             system_identifier = self.protected_cluster()
             snapshot = self.catalog.snapshot(system_identifier)
         ends = [stretch.covered_until for stretch in snapshot.stretches]

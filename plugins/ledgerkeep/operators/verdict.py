@@ -41,7 +41,7 @@ class VerdictOperator(LedgerkeepOperator):
         states = self._states(context)
         bad = {task: state for task, state in states.items() if state != "success"}
         record = self._record(context, states, "failed" if bad else "success")
-        with self.ending_well():
+        with self.ending_well(context):
             link = EvidenceLog(self.catalog.store, self.policy).append(record)
         self.log.info("evidence %d: %s", link.sequence, link.record_key)
         self._publish(record)

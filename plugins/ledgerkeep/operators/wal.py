@@ -22,7 +22,7 @@ class ShipWalOperator(LedgerkeepOperator):
         from ledgerkeep.catalog.lsn import format_lsn
         from ledgerkeep.database.postgres.ship_wal import ship_wal
 
-        with self.ending_well():
+        with self.ending_well(context):
             stretches = ship_wal(
                 self.address, self.catalog, run=run_name(context), progress=self.progress()
             )
@@ -68,7 +68,7 @@ class ShipWalPastOperator(ShipWalOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Look, then ship if need be."""
-        with self.ending_well():
+        with self.ending_well(context):
             covered = self.fingerprint_id is not None and self._covers(self.fingerprint_id)
         if covered:
             self.log.info("the stored WAL covers %s already", self.fingerprint_id)
