@@ -1,4 +1,4 @@
-"""What the tests of base backups share: a catalog in a real bucket, and a plain restore."""
+"""What the tests of base backups share: a catalog in a real bucket, damage, and a plain restore."""
 
 import subprocess
 from collections.abc import Iterator
@@ -62,6 +62,19 @@ def full_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBacku
 def backup_prefix(backup: BaseBackup) -> str:
     """Where a backup lies."""
     return keys.backup(backup.environment, backup.system_identifier, backup.id)
+
+
+def damage_a_page(cluster: Cluster) -> str:
+    """Make a table whose block 3 is overwritten on disk behind the server's back; its file."""
+    cluster.execute("CREATE TABLE loans AS SELECT generate_series(1, 5000) AS id")
+    cluster.execute("CHECKPOINT")
+    path = cluster.execute("SELECT pg_relation_filepath('loans')")[0][0]
+    cluster.stop()
+    with (cluster.data / path).open("r+b") as relation:
+        relation.seek(8192 * 3 + 4000)
+        relation.write(b"garbage!")
+    cluster.start()
+    return path
 
 
 def extract_plainly(catalog: Catalog, backup: BaseBackup, data: Path, place: Place) -> None:

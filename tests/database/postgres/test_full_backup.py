@@ -42,6 +42,7 @@ from tests.database.postgres.backup_support import (
     RUN,
     ask,
     backup_prefix,
+    damage_a_page,
     full_backup,
     make_catalog,
     make_policy,
@@ -330,14 +331,7 @@ def test_damaged_page_of_the_database_is_recorded_and_said(
     fresh_cluster: Cluster, catalog: Catalog
 ) -> None:
     """The backup is kept, since it may be the best there is, and nobody overlooks the damage."""
-    fresh_cluster.execute("CREATE TABLE loans AS SELECT generate_series(1, 5000) AS id")
-    fresh_cluster.execute("CHECKPOINT")
-    path = fresh_cluster.execute("SELECT pg_relation_filepath('loans')")[0][0]
-    fresh_cluster.stop()
-    with (fresh_cluster.data / path).open("r+b") as relation:
-        relation.seek(8192 * 3 + 4000)
-        relation.write(b"garbage!")
-    fresh_cluster.start()
+    path = damage_a_page(fresh_cluster)
     backup_id = take_full_backup(fresh_cluster.address, catalog, run=RUN, progress=no_progress)
 
     with pytest.raises(PageChecksumFailure) as caught:
