@@ -209,6 +209,8 @@ def flipped_request(exchange: Exchange) -> None:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two packets: Nagle would hold the second back for 40 ms, each time.
+    disable_nagle_algorithm = True
     owner: FaultyProxy
 
     def _serve(self) -> None:
