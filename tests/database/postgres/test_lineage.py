@@ -1,6 +1,6 @@
 """Whether a server continues what is stored, decided from positions and histories.
 
-What needs real copies of a cluster is shown in test_ship_wal.
+What needs real copies of a cluster is shown in test_ship_wal_lineage.
 """
 
 import pytest

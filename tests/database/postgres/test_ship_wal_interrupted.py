@@ -1,8 +1,7 @@
-"""Shipping to the real object store when the worker is killed or the store is down."""
+"""Shipping when the worker is killed, or the object store or the server goes down."""
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,10 +18,11 @@ from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import WalStretch
 from ledgerkeep.database.postgres.wal_segment import Segment, inspect_stored
-from ledgerkeep.errors import OperationRunning, StoreUnavailable
+from ledgerkeep.errors import DatabaseUnavailable, OperationRunning, StoreUnavailable
 from tests.conftest import Cluster
 from tests.database.postgres.wal_support import (
     MEGABYTE,
+    DownStore,
     bucket_store,
     catalog_for,
     recycle,
@@ -41,24 +41,6 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture(scope="module")
-def source(place: Place) -> Iterator[Cluster]:
-    """A cluster with 1 MB segments."""
-    with small_cluster(place) as made:
-        yield made
-
-
-@pytest.fixture
-def slot(source: Cluster) -> Iterator[str]:
-    """The name of a slot of the test's own."""
-    name = f"s_{secrets.token_hex(4)}"
-    yield name
-    source.execute(
-        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-        f"WHERE slot_name = '{name}'"
-    )
-
-
 @pytest.fixture
 def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
     """The store, failing on request."""
@@ -69,8 +51,14 @@ def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
 @pytest.fixture
 def catalog(s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str) -> Catalog:
     """A catalog in a bucket of the test's own, behind the proxy."""
+    return _catalog(s3, proxy, bucket, slot)
+
+
+def _catalog(
+    s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str, **how: float
+) -> Catalog:
     user = s3.user
-    store = bucket_store(proxy.endpoint, user.access_key, user.secret_key, bucket)
+    store = bucket_store(proxy.endpoint, user.access_key, user.secret_key, bucket, **how)
     return catalog_for(slot, store)
 
 
@@ -226,9 +214,10 @@ def test_a_store_that_throttles_for_a_while_is_waited_for(
 
 
 def test_a_store_that_stays_down_leaves_the_slot_where_it_was(
-    source: Cluster, proxy: FaultyProxy, catalog: Catalog, slot: str
+    source: Cluster, s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str
 ) -> None:
     """The run fails with the store's error; the next one ships all of it."""
+    catalog = _catalog(s3, proxy, bucket, slot, patience=1)
     first = ship_one(source, catalog)
     write_wal(source, 5)
     proxy.fail(slow_down, times=10_000, method="PUT")
@@ -239,3 +228,50 @@ def test_a_store_that_stays_down_leaves_the_slot_where_it_was(
     second = ship_one(source, catalog)
     assert second.start_lsn == first.end_lsn
     _assert_whole(source, catalog, second)
+
+
+def test_the_slot_does_not_move_past_what_the_store_acknowledged(
+    source: Cluster, slot: str
+) -> None:
+    """The store goes down in the middle; when it is back nothing is missing."""
+    catalog = catalog_for(slot)
+    first = ship_one(source, catalog)
+    write_wal(source, 6)
+    memory = catalog.store
+    catalog.store = DownStore(memory, allowed=3)
+    with pytest.raises(StoreUnavailable):
+        ship(source, catalog)
+    stored = set(catalog.wal_names(first.system_identifier, 1))
+    assert slot_position(source, slot) <= first.end_lsn + 3 * MEGABYTE
+    assert catalog.last_stretch(first.system_identifier) == first
+    catalog.store = memory
+    second = ship_one(source, catalog)
+    assert second.start_lsn == first.end_lsn
+    assert set(stored_names(catalog, second)) > stored - set(stored_names(catalog, first))
+    assert len(stored_names(catalog, second)) == second.segment_count
+
+
+def test_a_server_that_goes_down_is_a_typed_error(place: Place) -> None:
+    """And when it is back, the next run has everything."""
+    with small_cluster(place) as cluster:
+        catalog = catalog_for("s")
+        first = ship_one(cluster, catalog)
+        write_wal(cluster, 8)
+        memory = catalog.store
+
+        class Stopping(DownStore):
+            def count(self) -> None:
+                if self.allowed == 5:
+                    cluster.stop(immediate=True)
+                super().count()
+
+        catalog.store = Stopping(memory, allowed=8)
+        with pytest.raises(DatabaseUnavailable):
+            ship(cluster, catalog)
+        with pytest.raises(DatabaseUnavailable):
+            ship(cluster, catalog)
+        cluster.start()
+        catalog.store = memory
+        second = ship_one(cluster, catalog)
+        assert second.start_lsn == first.end_lsn
+        assert len(stored_names(catalog, second)) == second.segment_count

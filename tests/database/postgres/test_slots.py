@@ -32,17 +32,6 @@ def connection(source: Cluster) -> Iterator[psycopg.Connection]:
         yield made
 
 
-@pytest.fixture
-def slot(source: Cluster) -> Iterator[str]:
-    """The name of a slot of the test's own."""
-    name = f"s_{secrets.token_hex(4)}"
-    yield name
-    source.execute(
-        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-        f"WHERE slot_name = '{name}'"
-    )
-
-
 def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():

@@ -1,11 +1,9 @@
 """The replication protocol against a real server."""
 
 import secrets
-from collections.abc import Iterator
 
 import pytest
 
-from include.sandbox.place import Place
 from ledgerkeep.catalog.lsn import parse_lsn
 from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.slots import ensure_slot
@@ -16,18 +14,10 @@ from tests.database.postgres.wal_support import (
     MEGABYTE,
     recycle,
     slot_position,
-    small_cluster,
     write_wal,
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def source(place: Place) -> Iterator[Cluster]:
-    """A cluster with 1 MB segments."""
-    with small_cluster(place) as made:
-        yield made
 
 
 def _flushed(source: Cluster) -> int:

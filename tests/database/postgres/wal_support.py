@@ -3,6 +3,7 @@
 import secrets
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from ledgerkeep.catalog.models import BaseBackup, WalStretch
 from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.description import describe
 from ledgerkeep.database.postgres.ship_wal import ship_wal
+from ledgerkeep.errors import StoreUnavailable
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.open import StoreAccess, open_store
@@ -85,10 +87,12 @@ def _base_backup(source: Cluster, data: Path, *arguments: str) -> None:
     )
 
 
-def bucket_store(endpoint: str, access_key: str, secret_key: str, bucket: str) -> S3Store:
+def bucket_store(
+    endpoint: str, access_key: str, secret_key: str, bucket: str, *, patience: float = 4
+) -> S3Store:
     """The bucket behind an endpoint, given up on after a few seconds."""
     storage = catalog_for("any", bucket=bucket).policy.storage
-    settings = WorkerSettings(store_encryption="none", store_patience=4)
+    settings = WorkerSettings(store_encryption="none", store_patience=patience)
     access = StoreAccess(endpoint_url=endpoint, access_key=access_key, secret_key=secret_key)
     return open_store(storage, settings, access)
 
@@ -99,6 +103,32 @@ def catalog_for(slot: str, store: ObjectStore | None = None, **storage: object) 
     policy["database"]["wal_shipping"]["slot"] = slot
     policy["storage"].update(storage)
     return Catalog(store or MemoryStore(), Policy.model_validate(policy))
+
+
+class DownStore:
+    """A store whose puts fail from some segment on.
+
+    Segments are uploaded side by side; they are counted one at a time.
+    """
+
+    def __init__(self, store: object, allowed: int) -> None:
+        self._store = store
+        self._counting = threading.Lock()
+        self.allowed = allowed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def put(self, key: str, body: bytes, **about: object) -> object:
+        with self._counting:
+            self.count()
+        return self._store.put(key, body, **about)
+
+    def count(self) -> None:
+        """Take one put from those allowed."""
+        if self.allowed == 0:
+            raise StoreUnavailable("the store is down", hint="wait")
+        self.allowed -= 1
 
 
 def ship(cluster: Cluster, catalog: Catalog, **how: float) -> list[WalStretch]:
