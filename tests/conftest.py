@@ -1,4 +1,4 @@
-"""Shared servers for the integration tests: one PostgreSQL and one object store per run.
+"""Shared servers for the integration tests: one PostgreSQL and one object store per test process.
 
 Each test that needs a database or a bucket gets one of its own on them. Unit tests need none of
 this and start nothing.
