@@ -18,6 +18,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "database_fingerprint",
+            component="database",
             kind="check",
             schedule=policy.database.fingerprint.schedule,
             doc=__doc__,

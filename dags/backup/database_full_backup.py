@@ -22,6 +22,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "database_full_backup",
+            component="database",
             kind="backup",
             schedule=backup.schedule,
             doc=__doc__,

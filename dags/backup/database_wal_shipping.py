@@ -20,6 +20,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "database_wal_shipping",
+            component="database",
             kind="backup",
             schedule=shipping.schedule,
             doc=__doc__,

@@ -20,6 +20,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "compliance_report",
+            component="evidence",
             kind="report",
             schedule=report.schedule,
             doc=__doc__,

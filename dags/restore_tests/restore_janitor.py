@@ -19,6 +19,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "restore_janitor",
+            component="database",
             kind="check",
             schedule=janitor.schedule,
             doc=__doc__,

@@ -37,6 +37,7 @@ for policy in load_policies():
         **dag_arguments(
             policy,
             "test_point_in_time_recovery",
+            component="database",
             kind="restore-test",
             schedule=test.schedule,
             doc=__doc__,

@@ -42,8 +42,8 @@ TAGS = {
     "database_wal_shipping": {"database", "backup"},
     "database_fingerprint": {"database", "check"},
     "test_point_in_time_recovery": {"database", "restore-test"},
-    "restore_janitor": {"check"},
-    "compliance_report": {"report"},
+    "restore_janitor": {"database", "check"},
+    "compliance_report": {"evidence", "report"},
 }
 CRITICALITY = {"development": "low", "staging": "medium", "production": "critical"}
 HEAVY = [

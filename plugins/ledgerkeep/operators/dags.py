@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def dag_arguments(
-    policy: Policy, name: str, *, kind: str, schedule: str | None, doc: str | None
+    policy: Policy, name: str, *, component: str, kind: str, schedule: str | None, doc: str | None
 ) -> dict[str, Any]:
     """Arguments of `airflow.sdk.DAG` for one environment's DAG.
 
@@ -25,10 +25,10 @@ def dag_arguments(
     waits for its time (one that ran before makes up for the last time it missed).
 
     :param name: component and action, such as `database_full_backup`
+    :param component: what it is about: database, documents, configuration or evidence
     :param kind: backup, check, recovery, restore-test or report
     :param schedule: cron in UTC; None: on demand only
     """
-    component = "database" if "database" in name or "point_in_time" in name else kind
     return {
         "dag_id": f"{policy.environment}_{name}",
         "schedule": _timetable(schedule),

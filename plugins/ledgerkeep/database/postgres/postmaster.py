@@ -155,9 +155,10 @@ class Postmaster:
             self._process.wait()
 
     def _release(self) -> None:
-        if self._hold is not None:
-            os.close(self._hold)
-            self._hold = None
+        # Taken out first: a descriptor that is closed twice may be somebody else's by then.
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            os.close(hold)
 
     def _ended_within(self, seconds: float) -> bool:
         try:
