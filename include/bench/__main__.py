@@ -40,7 +40,7 @@ def main() -> int:
             *_imports(made, log),
         ]
     table = Table(title=f"PostgreSQL {version}, {int(size) / 1e6:.0f} MB, S3 over TLS")
-    for heading in ("what", "Ledgerkeep", "peer", "ratio"):
+    for heading in ("what", "Ledgerkeep", "peer", "ratio of times"):
         table.add_column(heading)
     for row in rows:
         table.add_row(*row)
@@ -225,7 +225,7 @@ def _row(what: str, ours: Measured, theirs: Measured) -> Row:
 
 def _rate(what: str, ours: Measured, theirs: Measured, segments: float) -> Row:
     mine, their = segments / ours.seconds, segments / theirs.seconds
-    return what, f"{mine:.1f} segments/s", f"{their:.1f} segments/s", f"{mine / their:.2f}"
+    return what, f"{mine:.1f} segments/s", f"{their:.1f} segments/s", f"{their / mine:.2f}"
 
 
 def _cores() -> int:
