@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from include.sandbox.objectstore import ObjectStoreServer, admin_client
 from ledgerkeep.cli.main import main
+from ledgerkeep.database.postgres.address import ServerAddress, connect
+from ledgerkeep.database.postgres.programs import server_account
 from ledgerkeep.evidence.chain import EvidenceLog
+from ledgerkeep.worker import worker_settings
 from tests.cli.conftest import Protected
 from tests.evidence.support import record
 
@@ -154,6 +158,22 @@ def test_moment_without_offset_is_refused(
     )
 
 
+@contextmanager
+def started(handover: dict[str, Any], directory: Path) -> Iterator[ServerAddress]:
+    """The copy's server, started with the very command that was told."""
+    account = server_account(worker_settings())
+    assert handover["account"] == account.name
+
+    def run(command: list[str]) -> None:
+        subprocess.run(command, check=True, capture_output=True, cwd=directory, **account.popen())
+
+    run(handover["start"])
+    try:
+        yield ServerAddress(host=handover["socket_directory"])
+    finally:
+        run([handover["start"][0], "-D", str(directory / "data"), "-m", "fast", "stop"])
+
+
 @pytest.mark.integration
 def test_restore_leaves_a_copy_and_a_second_one_does_not_take_its_place(
     shell: Protected, room: Path, capsys: pytest.CaptureFixture[str]
@@ -163,6 +183,10 @@ def test_restore_leaves_a_copy_and_a_second_one_does_not_take_its_place(
     assert told["backup_id"] == shell.backup_id
     assert told["room"] == destination
     assert told["segments_replayed"] >= 1
+    with started(told["handover"], Path(destination)) as address, connect(address) as connection:
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        assert connection.execute("SHOW archive_mode").fetchone() == ("off",)
+        connection.execute("CREATE TABLE written_after_the_handover AS SELECT 1 AS one")
     again = refusal(capsys, "restore", "--latest", "--destination", destination, *ENVIRONMENT)
     assert again["kind"] == "PreflightFailed"
     assert Path(destination).is_dir()

@@ -25,25 +25,29 @@ def show_plan(arguments: Namespace, output: Output) -> int:
 
 
 def restore(arguments: Namespace, output: Output) -> int:
-    """Restore into an empty directory and leave the copy there, stopped at its target."""
+    """Restore into an empty directory and leave a database there that can be started."""
+    from ledgerkeep.recovery.handover import hand_over
     from ledgerkeep.recovery.restore import restore_cluster
+    from ledgerkeep.recovery.room import Room
 
     session = open_session(arguments.environment)
     plan = _plan(session, arguments)
     if not output.machine:
         output.lines(plan.describe())
+    destination, settings = Path(arguments.destination).absolute(), worker_settings()
     result = restore_cluster(
         session.catalog,
         plan,
-        Path(arguments.destination).absolute(),
-        settings=worker_settings(),
+        destination,
+        settings=settings,
         # A name of its own: a later restore must not take this one's copy for its leftovers.
         run=f"cli/{utc_now():%Y%m%dT%H%M%SZ}-{os.getpid()}",
         purpose="recovery",
         progress=output.progress(),
     )
+    handover = hand_over(session.catalog, Room.open(destination), settings=settings)
     if output.machine:
-        output.document(result.model_dump(mode="json"))
+        output.document({**result.model_dump(mode="json"), "handover": handover.model_dump()})
         return 0
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
     output.lines(
@@ -55,6 +59,7 @@ def restore(arguments: Namespace, output: Output) -> int:
             f"took:          {result.recovery_seconds:.1f} s ({phases})",
             f"fetched:       {format_bytes(result.bytes_fetched)}, "
             f"{result.segments_replayed} segments replayed",
+            *handover.describe(),
         ]
     )
     return 0
