@@ -16,6 +16,7 @@ from include.bench.measure import Measured, measure, middle
 from include.bench.peers import PgBackRest, pg_basebackup, pg_receivewal, pgbackrest_version
 from include.bench.stage import Stage, stage
 from ledgerkeep.database.postgres.postmaster import Postmaster
+from ledgerkeep.recovery.room import Purpose
 
 Row = tuple[str, str, str, str]
 
@@ -81,22 +82,26 @@ def _backups(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> list
 
 
 def _restores(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> list[Row]:
-    """Until the server accepts connections, both."""
-    ours, theirs = [], []
+    """Until the server accepts connections; pgBackRest's copies are always flushed to the disk."""
+    lasting, disposable, theirs = [], [], []
     for run in range(runs):
         room = made.place.rooms / f"bench-{run}"
-        ours.append(_restore_with_ours(made, room, log))
-        shutil.rmtree(room, ignore_errors=True)
+        lasting.append(_restore_with_ours(made, room, "recovery", log))
+        disposable.append(_restore_with_ours(made, room, "test", log))
         if peer is not None:
             theirs.append(_restore_with(peer, made, log))
-    mine = middle(ours)
+    rows = [
+        ("restore until it accepts connections", middle(lasting)),
+        ("the same for a test, not flushed", middle(disposable)),
+    ]
     if not theirs:
-        return [("restore until it accepts connections", f"{mine.seconds:.1f} s", "", "")]
-    return [_row("restore until it accepts connections / pgBackRest", mine, middle(theirs))]
+        return [(words, f"{mine.seconds:.1f} s", "", "") for words, mine in rows]
+    return [_row(f"{words} / pgBackRest", mine, middle(theirs)) for words, mine in rows]
 
 
-def _restore_with_ours(made: Stage, room: Path, log: Path) -> Measured:
-    measured = _ours(made, log, "restore", str(room))
+def _restore_with_ours(made: Stage, room: Path, purpose: Purpose, log: Path) -> Measured:
+    measured = _ours(made, log, "restore", str(room), purpose)
+    shutil.rmtree(room)
     said = log.read_text().splitlines()[-1]
     return Measured(json.loads(said)["ready_seconds"], measured.peak_mb)
 

@@ -1,6 +1,6 @@
 """One operation of ours, as a process of its own, to be measured from outside.
 
-    python -m include.bench.ours backup | record | restore ROOM | ship
+    python -m include.bench.ours backup | record | restore ROOM PURPOSE | ship
 
 The same functions of the core that the operators call.
 """
@@ -17,6 +17,7 @@ from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policy
 from ledgerkeep.progress import no_progress
+from ledgerkeep.recovery.room import Purpose
 from ledgerkeep.storage.open import open_store
 from ledgerkeep.worker import worker_settings
 
@@ -48,7 +49,7 @@ def _record(catalog: Catalog, address: ServerAddress) -> None:
     record_full_backup(catalog, backup_id, run="bench", progress=no_progress)
 
 
-def _restore(catalog: Catalog, address: ServerAddress, room: str) -> None:
+def _restore(catalog: Catalog, address: ServerAddress, room: str, purpose: Purpose) -> None:
     from ledgerkeep.recovery.plan import plan_from_catalog
     from ledgerkeep.recovery.restore import restore_cluster
     from ledgerkeep.recovery.target import RecoveryTarget
@@ -64,7 +65,7 @@ def _restore(catalog: Catalog, address: ServerAddress, room: str) -> None:
         Path(room),
         settings=worker_settings(),
         run="bench",
-        purpose="recovery",
+        purpose=purpose,
         progress=no_progress,
     )
     # Stopping the server again is no part of a restore: tell when it was ready.

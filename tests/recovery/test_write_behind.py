@@ -38,6 +38,13 @@ def test_small_pieces_wait_until_they_are_worth_a_flush(tmp_path, flushed):
     assert len(flushed) == 1
 
 
+def test_a_disposable_copy_is_not_flushed(tmp_path, flushed):
+    with WriteBehind(None) as behind, (tmp_path / "big").open("wb") as file:
+        behind.wrote(file.fileno(), 10 * STEP)
+
+    assert flushed == []
+
+
 def test_a_disk_that_refuses_is_told(tmp_path, monkeypatch):
     def refuse(descriptor):
         raise OSError(5, "Input/output error")

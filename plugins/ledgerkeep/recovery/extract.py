@@ -26,7 +26,7 @@ from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKin
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
 from ledgerkeep.recovery.room import Room
-from ledgerkeep.recovery.write_behind import WriteBehind
+from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -56,7 +56,7 @@ def extract_backup(
     written = Extracted()
     try:
         for archive in backup.archives:
-            with WriteBehind() as behind:
+            with WriteBehind(STEP if room.record.purpose == "recovery" else None) as behind:
                 writer = _ArchiveWriter(archive, expected, room, account, behind)
                 _write_archive(store, archive, writer, written, backup.raw_bytes, progress)
             writer.nothing_missing()

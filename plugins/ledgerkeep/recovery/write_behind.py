@@ -18,10 +18,13 @@ STEP = 32 * 1024 * 1024
 class WriteBehind:
     """Flushes open files in the background; leaving the block waits for the flush under way.
 
+    :param step: bytes written between two flushes; None: flush nothing, since a copy that a test
+        throws away need not survive a power cut.
     :raises OSError: from `wrote` or at the end, when the disk refused a flush.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, step: int | None = STEP) -> None:
+        self._step = step
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="write-behind")
         self._under_way: Future[None] | None = None
         self._unflushed = 0
@@ -42,7 +45,7 @@ class WriteBehind:
     def wrote(self, descriptor: int, size: int) -> None:
         """Note that `size` bytes were written to an open file; it may be closed right after."""
         self._unflushed += size
-        if self._unflushed < STEP or not self._idle():
+        if self._step is None or self._unflushed < self._step or not self._idle():
             return
         self._unflushed = 0
         # Its own descriptor, since the writer closes its one when the file ends.
