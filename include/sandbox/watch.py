@@ -5,6 +5,7 @@ whenever something changed.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,15 +101,16 @@ class Watcher:
         raise RunFailed(f"{run.dag_id} failed in its task {guilty.task_id}:\n{tail}")
 
 
-class _Display:
+class _Display(ABC):
     """Shows one run."""
 
     def __init__(self, run: DagRun, began: float) -> None:
         self._run = run
         self._began = began
 
+    @abstractmethod
     def __call__(self, moment: Moment) -> None:
-        raise NotImplementedError
+        """Show what is now."""
 
     def _text(self, moment: Moment) -> str:
         elapsed = f"{monotonic() - self._began:5.0f} s"

@@ -5,6 +5,7 @@ stored, and it is there when everything else is gone.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -26,6 +27,9 @@ from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.port import ObjectStore, Retention
 
 R = TypeVar("R", bound=Record)
+
+_READERS = 8
+"""Records that are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -178,35 +182,30 @@ class Catalog:
     def commit_backup(self, backup: BaseBackup) -> None:
         """Write the record of a base backup: from now on it exists."""
         prefix = keys.backup(backup.environment, backup.system_identifier, backup.id)
-        self._write(prefix + keys.RECOVERY_POINT, backup, self._lock("backups"))
+        self._write(prefix + keys.RECOVERY_POINT, backup, self.retention("backups"))
 
     def commit_stretch(self, stretch: WalStretch) -> None:
         """Write the record of a WAL stretch."""
         key = keys.stretch(
             stretch.environment, stretch.system_identifier, stretch.timeline, stretch.id
         )
-        self._write(key, stretch, self._lock("wal"))
+        self._write(key, stretch, self.retention("wal"))
 
     def commit_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Write a fingerprint."""
         key = keys.fingerprint(
             fingerprint.environment, fingerprint.system_identifier, fingerprint.id
         )
-        self._write(key, fingerprint, self._lock("backups"))
+        self._write(key, fingerprint, self.retention("backups"))
 
     def commit_proof(self, system_identifier: str, proof: Proof) -> None:
         """Write what was shown about a recovery point."""
         name = f"{proof.shown_at:%Y%m%dT%H%M%S%fZ}-{proof.level}"
         key = keys.proof(self.environment, system_identifier, proof.recovery_point_id, name)
-        self._write(key, proof, self._lock("backups"))
+        self._write(key, proof, self.retention("backups"))
 
     def retention(self, kind: str) -> Retention | None:
         """The Object Lock retention the policy asks for, from now: backups, wal or evidence."""
-        return self._lock(kind)
-
-    # -- inside
-
-    def _lock(self, kind: str) -> Retention | None:
         lock = self.policy.storage.object_lock
         if lock is None:
             return None
@@ -216,6 +215,8 @@ class Catalog:
             "evidence": lock.evidence,
         }
         return Retention(mode=lock.mode, until=utc_now() + lengths[kind])
+
+    # -- inside
 
     def _write(self, key: str, record: Record, retention: Retention | None) -> None:
         self.store.put(key, record.to_json(), retention=retention, content_type="application/json")
@@ -232,8 +233,7 @@ class Catalog:
             ) from problem
 
     def _read_all(self, prefix: str, kind: type[R]) -> list[R]:
-        return [
-            self._read(listed.key, kind)
-            for listed in self.store.list(prefix)
-            if listed.key.endswith(".json")
-        ]
+        """Every record below a prefix; a few requests at a time, since each is small and far."""
+        wanted = [item.key for item in self.store.list(prefix) if item.key.endswith(".json")]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="catalog") as readers:
+            return list(readers.map(lambda key: self._read(key, kind), wanted))

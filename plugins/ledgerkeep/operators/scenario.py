@@ -32,9 +32,10 @@ class StateScenarioOperator(LedgerkeepOperator):
 
         with self.ending_well(context):
             system_identifier = self.protected_cluster()
-            snapshot = self.catalog.snapshot(system_identifier)
-        ends = [stretch.covered_until for stretch in snapshot.stretches]
-        ends += [backup.stopped_at for backup in snapshot.backups]
+            stretch = self.catalog.last_stretch(system_identifier)
+            ends = [backup.stopped_at for backup in self.catalog.backups(system_identifier)]
+        if stretch is not None:
+            ends.append(stretch.covered_until)
         measurements = {}
         if ends:
             measurements["rpo_seconds"] = max(0.0, (utc_now() - max(ends)).total_seconds())

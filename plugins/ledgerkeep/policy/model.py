@@ -1,7 +1,8 @@
 """The policy of one environment, as a model: the only place for numbers.
 
 Schedules are cron expressions in UTC. Durations are written the way people write them
-(`15m`, `6h`, `30d`, `12w`, `7y`). A field exists here only when some code honours it.
+(`15m`, `6h`, `30d`, `12w`, `7y`). A field exists here only when some code
+honours it; the one exception says so itself.
 """
 
 import re
@@ -161,7 +162,9 @@ class AlertThresholds(PolicyModel):
     """When a deviation is worth somebody's attention."""
 
     backup_delay: Duration
-    replication_lag: Duration
+    replication_lag: Duration = Field(
+        description="Of the documents' replica; nothing watches it before documents are protected."
+    )
     size_deviation_percent: Percent
     metrics_namespace: Name | None = Field(
         default=None, description="CloudWatch namespace of the runs' metrics; null: none."
