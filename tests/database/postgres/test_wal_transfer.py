@@ -75,20 +75,23 @@ def test_segments_are_confirmed_in_order_when_all_before_are_stored() -> None:
     assert stream.settled
 
 
-def test_a_failed_upload_confirms_nothing_behind_it() -> None:
-    """Later segments that were stored do not count before it is."""
+def test_a_failed_upload_confirms_all_before_it_and_nothing_behind() -> None:
+    """Later segments that were stored do not count; slower ones before it do."""
+    failed = threading.Event()
 
     def upload(segment: Segment, blocks: Iterator[bytes]) -> ShippedSegment:
         shipped = _shipped(segment, blocks)
         if segment.start == 3 * SIZE:
+            failed.set()
             raise StoreUnavailable("down")
+        assert segment.start > 3 * SIZE or failed.wait(timeout=20)
         return shipped
 
     stream = ScriptedStream(SIZE)
     with pytest.raises(StoreUnavailable):
         WalTransfer(stream, upload, lambda _: None, in_flight=3).run(iter(_segments(50)))
-    assert stream.confirmed in ([], [2 * SIZE], [2 * SIZE, 3 * SIZE])
-    assert not stream.settled
+    assert stream.confirmed == [2 * SIZE, 3 * SIZE]
+    assert stream.settled
 
 
 def test_no_more_segments_are_under_way_than_allowed() -> None:

@@ -171,16 +171,31 @@ class WalTransfer:
     def _collect(self, *, wait: bool = False) -> None:
         """Take note of the uploads that are done, in order; `wait` for a moment for the oldest.
 
-        An upload that failed is raised at once, also when an older one is still under way.
+        When an upload has failed, nothing more is received: the ones before it, whose segments
+        are complete, are waited for and confirmed, and then the failure is raised.
         """
         if wait and self._in_flight:
             wait_for([self._in_flight[0].upload], timeout=_TICK_SECONDS)
+        self._note_done()
+        if any(_failed(flying.upload) for flying in self._in_flight):
+            while not _failed(self._in_flight[0].upload):
+                wait_for([self._in_flight[0].upload], timeout=_TICK_SECONDS)
+                self._note_done()
+            self._stream.settle()
+            self._in_flight[0].upload.result()
+
+    def _note_done(self) -> None:
         self._stream.keep_alive()
-        while self._in_flight and self._in_flight[0].upload.done():
+        while self._in_flight and _succeeded(self._in_flight[0].upload):
             oldest = self._in_flight[0]
             self._shipped(oldest.upload.result())
             self._stream.confirm(oldest.segment.end)
             self._in_flight.popleft()
-        for flying in self._in_flight:
-            if flying.upload.done():
-                flying.upload.result()
+
+
+def _succeeded(upload: Future[ShippedSegment]) -> bool:
+    return upload.done() and upload.exception() is None
+
+
+def _failed(upload: Future[ShippedSegment]) -> bool:
+    return upload.done() and upload.exception() is not None
