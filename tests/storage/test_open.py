@@ -26,7 +26,7 @@ def addresses(store) -> tuple[str, str]:
     bucket = store._bucket
     place = {"Bucket": bucket.name, "Key": "a/b"}
     control = bucket.client.generate_presigned_url("get_object", Params=place)
-    ranges = obstore.sign(bucket.ranges, "GET", "a/b", expires_in=timedelta(minutes=1))
+    ranges = obstore.sign(bucket.ranges.client, "GET", "a/b", expires_in=timedelta(minutes=1))
     return control.split("?")[0], ranges.split("?")[0]
 
 
@@ -140,6 +140,6 @@ def test_a_session_brings_its_own_credentials():
     session = boto3.Session(aws_access_key_id="ASIA", aws_secret_access_key="of-the-role")
     store = open_store(storage(), WorkerSettings(), StoreAccess(session=session))
     assert addresses(store)[0] == "https://loans.s3.eu-central-1.amazonaws.com/a/b"
-    credentials = store._bucket.ranges.credential_provider()
+    credentials = store._bucket.ranges.client.credential_provider()
     assert credentials["access_key_id"] == "ASIA"
     assert "of-the-role" not in repr(StoreAccess(session=session))

@@ -82,7 +82,7 @@ class MemoryStore:
         self._compare(key, found.body, sha256 or found.metadata["sha256"])
         return found.body
 
-    def read(self, stored: StoredObject) -> Iterator[bytes]:
+    def read(self, stored: StoredObject) -> Iterator[memoryview]:
         """See `ObjectStore`."""
         body = self._find(stored.key).body
         if len(body) != stored.size:
@@ -91,7 +91,7 @@ class MemoryStore:
                 hint=_CORRUPT_HINT,
             )
         for start in range(0, len(body), _CHUNK):
-            yield body[start : start + _CHUNK]
+            yield memoryview(body)[start : start + _CHUNK]
         self._compare(stored.key, body, stored.sha256)
 
     def head(self, key: str) -> ObjectHead | None:

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from google_crc32c import extend
+from crc32c import crc32c
 
 from ledgerkeep.catalog.models import Archive, BaseBackup
 from ledgerkeep.database.postgres.archive_reader import archive_name, read_archive
@@ -141,7 +141,7 @@ class _ArchiveWriter:
     def write(self, piece: memoryview) -> None:
         """Write the next payload."""
         self._size += len(piece)
-        self._checksum = extend(self._checksum, bytes(piece))
+        self._checksum = crc32c(piece, self._checksum)
         if self._descriptor >= 0:
             size = len(piece)
             while piece:

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-STEP = 32 * 1024 * 1024
-"""Bytes written between two flushes."""
+STEP = 128 * 1024 * 1024
+"""Bytes written between two flushes; each of them also commits the file system's journal."""
 
 
 class WriteBehind:

@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import obstore
-
 from ledgerkeep.errors import ObjectMissing
 from ledgerkeep.storage.failures import CLIENT_FAILURES, Request, translate
 from ledgerkeep.storage.patience import try_until
 from ledgerkeep.storage.port import ObjectHead, Retention
+from ledgerkeep.storage.ranges import RangeReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
-    from obstore.store import S3Store as RangeClient
 
 T = TypeVar("T")
 
@@ -35,7 +33,7 @@ class Bucket:
 
     name: str
     client: "S3Client"
-    ranges: "RangeClient" = field(repr=False)
+    ranges: RangeReader = field(repr=False)
     encryption: Mapping[str, Any]
     """Request parameters for server-side encryption."""
     patience: float
@@ -76,17 +74,12 @@ class Bucket:
         seconds = self.patience if patience is None else patience
         return try_until(seconds, attempt, stop=stop)
 
-    def fetch_range(self, key: str, start: int, end: int, stop: threading.Event) -> obstore.Bytes:
+    def fetch_range(self, key: str, start: int, end: int, stop: threading.Event) -> memoryview:
         """Bytes `start` up to, not including, `end`; fewer when the object ends before.
 
         :raises ObjectMissing, StorageError:
         """
-        return self.ask(
-            "get",
-            lambda: obstore.get_range(self.ranges, key, start=start, end=end),
-            key=key,
-            stop=stop,
-        )
+        return self.ask("get", lambda: self.ranges.fetch(key, start, end), key=key, stop=stop)
 
     def head(self, key: str) -> ObjectHead | None:
         """The object's head, or None when there is no such object.

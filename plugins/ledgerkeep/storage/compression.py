@@ -6,6 +6,7 @@ volumes make them. Nothing expands beyond a bound at a time, however well it was
 """
 
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from typing import IO, Protocol, cast
 
@@ -62,10 +63,10 @@ def compress(chunks: Iterable[bytes], *, level: int, threads: int = 0) -> Iterat
 
 def compress_bytes(body: bytes | memoryview, *, level: int) -> bytes:
     """One zstd frame of a body held in memory, such as a WAL segment; it tells its size."""
-    return _compressor(level, 0).compress(body)
+    return _compressors.of_this_thread(level).compress(body)
 
 
-def decompress(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
+def decompress(chunks: Iterable[bytes | memoryview], what: str) -> Iterator[bytes]:
     """The content of all frames of a stream, in chunks of at most `CHUNK` bytes.
 
     :param what: the stream's name, for messages.
@@ -78,17 +79,23 @@ def decompress(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     reader = zstandard.ZstdDecompressor().stream_reader(
         cast("IO[bytes]", source), read_size=CHUNK, read_across_frames=True
     )
+    # What may contain the seal is held back; joined only where it is short, since a copy of every
+    # chunk is what this loop would otherwise spend its time on.
     held = b""
     try:
         while chunk := reader.read(CHUNK):
-            held += chunk
-            if len(held) > len(seal):
-                yield held[: -len(seal)]
-                held = held[-len(seal) :]
+            if len(chunk) < len(seal):
+                held += chunk
+                continue
+            if held:
+                yield held
+            held = chunk
     except zstandard.ZstdError as problem:
         raise ObjectCorrupt(f"{what} is damaged: {problem}", hint=CORRUPT_HINT) from problem
-    if held != seal:
+    if not held.endswith(seal):
         raise ObjectCorrupt(f"{what} ends in the middle of a zstd frame", hint=CORRUPT_HINT)
+    if rest := held[: -len(seal)]:
+        yield rest
 
 
 def decompress_bytes(body: bytes, what: str) -> bytes:
@@ -103,15 +110,30 @@ def _compressor(level: int, threads: int) -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(level=level, threads=threads, write_checksum=True)
 
 
+class _Compressors(threading.local):
+    """One per thread and level: making its tables anew costs more than many a body."""
+
+    def __init__(self) -> None:
+        self._by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+    def of_this_thread(self, level: int) -> zstandard.ZstdCompressor:
+        if level not in self._by_level:
+            self._by_level[level] = _compressor(level, 0)
+        return self._by_level[level]
+
+
+_compressors = _Compressors()
+
+
 class _Source:
     """The chunks, and then the seal, as the file that the decompressing reader wants."""
 
-    def __init__(self, chunks: Iterable[bytes], seal: bytes) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview], seal: bytes) -> None:
         self._chunks = self._sealed(chunks, seal)
         self._rest = memoryview(b"")
 
     @staticmethod
-    def _sealed(chunks: Iterable[bytes], seal: bytes) -> Iterator[bytes]:
+    def _sealed(chunks: Iterable[bytes | memoryview], seal: bytes) -> Iterator[bytes | memoryview]:
         yield from chunks
         yield seal
 

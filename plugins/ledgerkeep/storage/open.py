@@ -24,6 +24,7 @@ from ledgerkeep.errors import StorageError
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import Storage
 from ledgerkeep.storage.bucket import Bucket
+from ledgerkeep.storage.ranges import RangeReader
 from ledgerkeep.storage.s3 import S3Store
 from ledgerkeep.worker import WorkerSettings
 
@@ -73,7 +74,7 @@ def open_store(
         Bucket(
             name=storage.bucket,
             client=client,
-            ranges=_range_client(session, storage, client),
+            ranges=RangeReader(_range_client(session, storage, client)),
             encryption=encryption_parameters(storage, settings),
             patience=settings.store_patience,
             part_size=storage.part_size_mib * 1024 * 1024,

@@ -119,7 +119,7 @@ class ObjectStore(Protocol):
         :raises ObjectMissing, ObjectCorrupt:
         """
 
-    def read(self, stored: StoredObject) -> Iterator[bytes]:
+    def read(self, stored: StoredObject) -> Iterator[memoryview]:
         """Stream a large object in order, with ranged requests ahead, checking size and SHA-256.
 
         `ObjectCorrupt` may come only after the last chunk: act on the data when the iterator

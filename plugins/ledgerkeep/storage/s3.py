@@ -80,7 +80,7 @@ class S3Store:
             )
         return body
 
-    def read(self, stored: StoredObject) -> Iterator[bytes]:
+    def read(self, stored: StoredObject) -> Iterator[memoryview]:
         """Stream a large object; see `ObjectStore`."""
         return read_object(self._bucket, stored)
 

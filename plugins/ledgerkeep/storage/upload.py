@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-import google_crc32c
+from crc32c import crc32c
 
 from ledgerkeep.errors import ObjectConflict, ObjectMissing, StorageError, StoreUnavailable
 from ledgerkeep.storage.bucket import Bucket
@@ -114,7 +114,8 @@ class Upload:
         self._about = about
         self._digest = hashlib.sha256()
         self._size = 0
-        self._buffer = bytearray()
+        self._pieces: list[memoryview] = []
+        self._gathered = 0
         self._upload_id: str | None = None
         self._parts: list[Future[dict[str, Any]]] = []
         self._slots = threading.BoundedSemaphore(bucket.concurrency)
@@ -141,11 +142,15 @@ class Upload:
         """Take the next bytes; see `ObjectWriter`."""
         self._raise_failure()
         rest = memoryview(chunk).cast("B")
+        if not rest.readonly:
+            # It is kept until its part is full, and its owner may write into it meanwhile.
+            rest = memoryview(bytes(rest))
         self._digest.update(rest)
         self._size += len(rest)
         while len(rest):
-            room = part_size(len(self._parts) + 1, self._bucket.part_size) - len(self._buffer)
-            self._buffer += rest[:room]
+            room = part_size(len(self._parts) + 1, self._bucket.part_size) - self._gathered
+            self._pieces.append(rest[:room])
+            self._gathered += len(self._pieces[-1])
             rest = rest[room:]
             # A full part is sent only when more follows: an object of one part needs no upload.
             if len(rest):
@@ -154,7 +159,7 @@ class Upload:
     def commit(self) -> StoredObject:
         """Finish the object; see `ObjectWriter`."""
         if self._upload_id is None:
-            return put_object(self._bucket, self._key, bytes(self._buffer), self._about)
+            return put_object(self._bucket, self._key, self._part(), self._about)
         self._send_part()
         parts = [part.result() for part in self._parts]
         stored = StoredObject(key=self._key, size=self._size, sha256=self._digest.hexdigest())
@@ -167,9 +172,14 @@ class Upload:
         self._slots.acquire()
         self._raise_failure()
         number = len(self._parts) + 1
-        body = bytes(self._buffer)
-        self._buffer.clear()
-        self._parts.append(self._pool.submit(self._upload_part, self._upload_id, number, body))
+        self._parts.append(
+            self._pool.submit(self._upload_part, self._upload_id, number, self._part())
+        )
+
+    def _part(self) -> bytes:
+        part = b"".join(self._pieces)
+        self._pieces, self._gathered = [], 0
+        return part
 
     def _begin(self) -> str:
         answer = self._bucket.ask(
@@ -187,7 +197,7 @@ class Upload:
 
     def _upload_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
         try:
-            checksum = base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()
+            checksum = base64.b64encode(crc32c(body).to_bytes(4, "big")).decode()
             answer = self._bucket.ask(
                 "put",
                 lambda: self._bucket.client.upload_part(

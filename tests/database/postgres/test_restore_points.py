@@ -5,8 +5,8 @@ Real ones, made by a server, are found in test_ship_wal.
 
 import struct
 
-import google_crc32c
 import pytest
+from crc32c import crc32c
 
 from ledgerkeep.database.postgres.restore_points import PAGE, RestorePointScan, across
 
@@ -20,7 +20,7 @@ def _record(name: str, previous: int, *, xid: bytes = b"") -> bytes:
     data = struct.pack("<q64s", _MICROSECONDS, name.encode())
     body = xid + b"\xff\x48" + data
     head = struct.pack("<IIQBBH", 24 + len(body), 0, previous, 0x70, 0, 0)
-    crc = google_crc32c.extend(google_crc32c.value(body), head)
+    crc = crc32c(head, crc32c(body))
     return head + struct.pack("<I", crc) + body
 
 

@@ -53,7 +53,7 @@ def _tar(store: ObjectStore, archive: Archive) -> Generator[bytes, None, None]:
         )
 
 
-def _stored(store: ObjectStore, archive: Archive) -> Generator[bytes, None, None]:
+def _stored(store: ObjectStore, archive: Archive) -> Generator[memoryview, None, None]:
     for volume in archive.volumes:
         yield from store.read(volume)
 

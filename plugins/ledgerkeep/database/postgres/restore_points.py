@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import google_crc32c
+from crc32c import crc32c
 
 from ledgerkeep.catalog.models import NamedRestorePoint
 
@@ -135,6 +135,6 @@ def _verified(payload: bytes, at: int, data_at: int, position: int) -> bytes | N
     # A copy of WAL inside a table would have a right CRC too, but not a predecessor just before.
     if position % 8 or not 0 < position - previous <= _MAX_RECORD:
         return None
-    computed = google_crc32c.value(payload[at + _RECORD_HEADER.size : end])
-    computed = google_crc32c.extend(computed, payload[at : at + _CRC_AT])
+    computed = crc32c(payload[at + _RECORD_HEADER.size : end])
+    computed = crc32c(payload[at : at + _CRC_AT], computed)
     return payload[data_at:end] if computed == crc else None
