@@ -36,17 +36,18 @@ def main() -> None:
 
 
 def _backup(catalog: Catalog, address: ServerAddress) -> None:
+    from ledgerkeep.database.postgres.base_backup import Origin
     from ledgerkeep.database.postgres.full_backup import take_full_backup
 
-    take_full_backup(address, catalog, run="bench", progress=no_progress)
+    take_full_backup(address, catalog, origin=Origin("bench"), progress=no_progress)
 
 
 def _record(catalog: Catalog, address: ServerAddress) -> None:
-    from ledgerkeep.database.postgres.full_backup import record_full_backup
+    from ledgerkeep.database.postgres.full_backup import record_backup
 
     (cluster,) = catalog.system_identifiers()
     (backup_id,) = catalog.unfinished_backups(cluster)
-    record_full_backup(catalog, backup_id, run="bench", progress=no_progress)
+    record_backup(catalog, backup_id, run="bench", progress=no_progress)
 
 
 def _restore(catalog: Catalog, address: ServerAddress, room: str, purpose: Purpose) -> None:

@@ -113,6 +113,10 @@ class RecoveryPointMissing(CatalogError):
     """No recovery point has that id."""
 
 
+class ChainBroken(CatalogError):
+    """An incremental backup's parent is gone; what builds on it cannot be restored."""
+
+
 class DatabaseError(LedgerkeepError):
     """The database under protection refused or failed."""
 
@@ -195,6 +199,10 @@ class RestoreFailed(RecoveryError):
 
 class RecoveryStopped(RecoveryError):
     """Replay ended before the target was reached."""
+
+
+class RecoveryRejected(RecoveryError):
+    """A person who had to approve the recovery said no, or nobody answered in time."""
 
 
 class ProofMismatch(RecoveryError):

@@ -11,7 +11,8 @@ import pytest
 from include.sandbox import objectstore
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.database.postgres.full_backup import record_full_backup, take_full_backup
+from ledgerkeep.database.postgres.base_backup import Origin
+from ledgerkeep.database.postgres.full_backup import record_backup, take_full_backup
 from ledgerkeep.database.postgres.ship_wal import ship_wal
 from ledgerkeep.policy.load import load_policy
 from ledgerkeep.progress import no_progress
@@ -54,8 +55,10 @@ def protected(
     cluster = make_cluster(place, data)
     try:
         cluster.execute("CREATE TABLE kept AS SELECT 1 AS number")
-        backup_id = take_full_backup(cluster.address, catalog, run="backup/1", progress=no_progress)
-        record_full_backup(catalog, backup_id, run="backup/1", progress=no_progress)
+        backup_id = take_full_backup(
+            cluster.address, catalog, origin=Origin("backup/1"), progress=no_progress
+        )
+        record_backup(catalog, backup_id, run="backup/1", progress=no_progress)
         cluster.execute("INSERT INTO kept VALUES (2)")
         stretches = ship_wal(cluster.address, catalog, run="wal/1")
         yield Protected(catalog, policies, backup_id, stretches[-1].id)

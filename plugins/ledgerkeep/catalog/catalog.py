@@ -96,7 +96,7 @@ class Catalog:
 
     def stretches(self, system_identifier: str) -> list[WalStretch]:
         """All WAL stretches, in the order of their WAL."""
-        found = self._read_all(keys.stretches(self.environment, system_identifier), WalStretch)
+        found = self.read_all(keys.stretches(self.environment, system_identifier), WalStretch)
         return sorted(found, key=lambda stretch: (stretch.timeline, stretch.start_lsn))
 
     def last_stretch(self, system_identifier: str) -> WalStretch | None:
@@ -113,13 +113,13 @@ class Catalog:
 
     def fingerprints(self, system_identifier: str) -> list[Fingerprint]:
         """All fingerprints, oldest first."""
-        found = self._read_all(keys.fingerprints(self.environment, system_identifier), Fingerprint)
+        found = self.read_all(keys.fingerprints(self.environment, system_identifier), Fingerprint)
         return sorted(found, key=lambda fingerprint: fingerprint.created_at)
 
     def proofs(self, system_identifier: str) -> dict[str, list[Proof]]:
         """Recovery point id → its proofs, oldest first."""
         found: dict[str, list[Proof]] = {}
-        for proof in self._read_all(keys.proofs(self.environment, system_identifier), Proof):
+        for proof in self.read_all(keys.proofs(self.environment, system_identifier), Proof):
             found.setdefault(proof.recovery_point_id, []).append(proof)
         for proofs in found.values():
             proofs.sort(key=lambda proof: proof.shown_at)
@@ -182,27 +182,27 @@ class Catalog:
     def commit_backup(self, backup: BaseBackup) -> None:
         """Write the record of a base backup: from now on it exists."""
         prefix = keys.backup(backup.environment, backup.system_identifier, backup.id)
-        self._write(prefix + keys.RECOVERY_POINT, backup, self.retention("backups"))
+        self.write(prefix + keys.RECOVERY_POINT, backup, self.retention("backups"))
 
     def commit_stretch(self, stretch: WalStretch) -> None:
         """Write the record of a WAL stretch."""
         key = keys.stretch(
             stretch.environment, stretch.system_identifier, stretch.timeline, stretch.id
         )
-        self._write(key, stretch, self.retention("wal"))
+        self.write(key, stretch, self.retention("wal"))
 
     def commit_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Write a fingerprint."""
         key = keys.fingerprint(
             fingerprint.environment, fingerprint.system_identifier, fingerprint.id
         )
-        self._write(key, fingerprint, self.retention("backups"))
+        self.write(key, fingerprint, self.retention("backups"))
 
     def commit_proof(self, system_identifier: str, proof: Proof) -> None:
         """Write what was shown about a recovery point."""
         name = f"{proof.shown_at:%Y%m%dT%H%M%S%fZ}-{proof.level}"
         key = keys.proof(self.environment, system_identifier, proof.recovery_point_id, name)
-        self._write(key, proof, self.retention("backups"))
+        self.write(key, proof, self.retention("backups"))
 
     def retention(self, kind: str) -> Retention | None:
         """The Object Lock retention the policy asks for, from now: backups, wal or evidence."""
@@ -216,9 +216,10 @@ class Catalog:
         }
         return Retention(mode=lock.mode, until=utc_now() + lengths[kind])
 
-    # -- inside
+    # -- records of any kind
 
-    def _write(self, key: str, record: Record, retention: Retention | None) -> None:
+    def write(self, key: str, record: Record, retention: Retention | None) -> None:
+        """Write one record, once and for all."""
         self.store.put(key, record.to_json(), retention=retention, content_type="application/json")
 
     def _read(self, key: str, kind: type[R]) -> R:
@@ -232,7 +233,7 @@ class Catalog:
                 "otherwise restore the object's earlier version",
             ) from problem
 
-    def _read_all(self, prefix: str, kind: type[R]) -> list[R]:
+    def read_all(self, prefix: str, kind: type[R]) -> list[R]:
         """Every record below a prefix; a few requests at a time, since each is small and far."""
         wanted = [item.key for item in self.store.list(prefix) if item.key.endswith(".json")]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="catalog") as readers:

@@ -8,6 +8,8 @@
         stretches/{timeline}/{stretch_id}.json
         fingerprints/{fingerprint_id}.json
         proofs/{recovery_point_id}/{time}-{level}.json
+        holds/{hold_id}.json                 and {hold_id}.released.json when it has ended
+        deployments/{deployment_id}.verified.json
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -89,6 +91,31 @@ def proofs(environment: str, system_identifier: str, recovery_point_id: str = ""
 def proof(environment: str, system_identifier: str, recovery_point_id: str, name: str) -> str:
     """Key of one proof."""
     return f"{proofs(environment, system_identifier, recovery_point_id)}{name}.json"
+
+
+def holds(environment: str, system_identifier: str) -> str:
+    """Prefix of the legal holds and their releases."""
+    return f"{database(environment, system_identifier)}holds/"
+
+
+def hold(environment: str, system_identifier: str, hold_id: str) -> str:
+    """Key of a legal hold."""
+    return f"{holds(environment, system_identifier)}{hold_id}.json"
+
+
+def hold_release(environment: str, system_identifier: str, hold_id: str) -> str:
+    """Key of what ends a legal hold."""
+    return f"{holds(environment, system_identifier)}{hold_id}.released.json"
+
+
+def deployments(environment: str, system_identifier: str) -> str:
+    """Prefix of what is known about deployments."""
+    return f"{database(environment, system_identifier)}deployments/"
+
+
+def deployment_verified(environment: str, system_identifier: str, deployment_id: str) -> str:
+    """Key of the record that a deployment was verified; ids are checked before they come here."""
+    return f"{deployments(environment, system_identifier)}{deployment_id}.verified.json"
 
 
 def evidence(environment: str) -> str:

@@ -59,9 +59,24 @@ class Archive(Record):
     volumes: list[StoredObject]
 
 
+class Deployment(Record):
+    """What is about to be deployed, for a backup that is taken before it."""
+
+    id: str
+    description: str = ""
+
+
 class StreamedBackup(RecoveryPointRecord):
     """A base backup as its stream left it: every byte stored, none of it read back yet."""
 
+    method: Literal["full", "incremental"] = "full"
+    """An incremental holds what changed since its parent, and is restored on top of it."""
+    parent_id: str | None = None
+    """The backup, full or incremental, that an incremental was taken on; None for a full one."""
+    full_because: str = ""
+    """Why this is a full backup although an incremental was asked for; empty otherwise."""
+    deployment: Deployment | None = None
+    """Set for a backup before a deployment: it is kept until some time after its verification."""
     run: str = ""
     """The run (`dag_id/run_id`, or `cli`) that took it."""
     server_version: int
@@ -89,7 +104,7 @@ class StreamedBackup(RecoveryPointRecord):
 
 
 class BaseBackup(StreamedBackup):
-    """A full physical backup: consistent by itself, since the WAL it needs is in it."""
+    """A physical backup, full or incremental; the WAL that makes it consistent is in it."""
 
     kind: Literal["base_backup"] = "base_backup"
     file_count: int
@@ -181,6 +196,40 @@ class Fingerprint(RecoveryPointRecord):
 
 
 RecoveryPoint = Annotated[BaseBackup | WalStretch | Fingerprint, Field(discriminator="kind")]
+
+
+class Hold(Record):
+    """A legal hold: somebody needs this recovery point, whatever its age. Removed by nobody.
+
+    It ends when a `HoldRelease` is stored beside it.
+    """
+
+    schema_version: Literal[1] = 1
+    id: str
+    recovery_point_id: str
+    reason: str
+    placed_by: str
+    placed_at: UtcDatetime
+
+
+class HoldRelease(Record):
+    """The end of a hold."""
+
+    schema_version: Literal[1] = 1
+    hold_id: str
+    reason: str
+    released_by: str
+    released_at: UtcDatetime
+
+
+class DeploymentVerified(Record):
+    """A deployment works: its backup may go some time after this."""
+
+    schema_version: Literal[1] = 1
+    deployment_id: str
+    verified_by: str
+    """The run and, where known, the person."""
+    verified_at: UtcDatetime
 
 
 class Proof(Record):

@@ -28,13 +28,14 @@ class BaseBackupOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> str:
         """Take the backup."""
+        from ledgerkeep.database.postgres.base_backup import Origin
         from ledgerkeep.database.postgres.full_backup import take_full_backup
 
         with self.ending_well(context):
             backup_id = take_full_backup(
                 self.address,
                 self.catalog,
-                run=run_name(context),
+                origin=Origin(run_name(context)),
                 progress=self.progress(),
                 adopt_timeline=int(self.adopt_timeline) if self.adopt_timeline else None,
             )
@@ -58,10 +59,10 @@ class RecordBackupOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> str:
         """Read back and record."""
-        from ledgerkeep.database.postgres.full_backup import record_full_backup
+        from ledgerkeep.database.postgres.full_backup import record_backup
 
         with self.ending_well(context, self.backup_id):
-            backup = record_full_backup(
+            backup = record_backup(
                 self.catalog, self.backup_id, run=run_name(context), progress=self.progress()
             )
         self.contribute(

@@ -93,11 +93,53 @@ class FullBackup(PolicyModel):
     max_rate_mib_per_second: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
+class IncrementalBackup(PolicyModel):
+    """The scheduled incremental backup (PostgreSQL 17 and later)."""
+
+    schedule: Cron | None
+    longest_chain: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=48, description="Incrementals on one full backup; the next one is a full."
+    )
+    before_17: Literal["full", "refuse"] = Field(
+        default="full", description="What to do on a server that cannot take incrementals."
+    )
+
+
+class PreDeployment(PolicyModel):
+    """The full backup before a deployment, on demand."""
+
+    keep_after_verified: Duration = timedelta(days=7)
+
+
+class BackupVerification(PolicyModel):
+    """The daily check that what should be stored is stored, and still readable."""
+
+    schedule: Cron | None
+    reread_within: Duration = Field(
+        default=timedelta(days=30), description="Every stored object is read at least this often."
+    )
+
+
+class ContinuousShipping(PolicyModel):
+    """WAL shipped while it is written, by runs back to back."""
+
+    interval: Duration = Field(
+        default=timedelta(minutes=10), description="How long one run streams."
+    )
+    switch_after: Duration = Field(
+        default=timedelta(seconds=15),
+        description="After this much activity without a full segment, the segment is switched.",
+    )
+
+
 class WalShipping(PolicyModel):
     """Transaction log backups over a physical replication slot."""
 
     schedule: Cron | None
     slot: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$")]
+    continuous: ContinuousShipping | None = Field(
+        default=None, description="Instead of a schedule: stream all the time."
+    )
 
 
 class FingerprintPolicy(PolicyModel):
@@ -112,13 +154,60 @@ class FingerprintPolicy(PolicyModel):
 
 
 class DatabaseRetention(PolicyModel):
-    """How long recovery points are kept (shown in the report; applied by retention)."""
+    """How long recovery points are kept."""
 
+    schedule: Cron | None = Field(description="When retention is applied; null: on demand only.")
+    recent: Duration | None = Field(
+        default=None, description="Every recovery point is kept this long, incrementals too."
+    )
     daily: Duration
     weekly: Duration | None = None
     monthly: Duration | None = None
     yearly: Duration | None = None
     wal: Duration | None = None
+    minimum_recovery_points: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=2, description="Full backups that stay, however old they are."
+    )
+
+
+class Vault(PolicyModel):
+    """The store in another account that keeps the yearly copies."""
+
+    connection_id: Name
+    bucket: Name
+    region: Name
+    role_arn: Name | None = Field(
+        default=None, description="Role of the vault's account, assumed for the copy."
+    )
+    storage_class: Literal["STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] = (
+        "DEEP_ARCHIVE"
+    )
+    encryption: Encryption = Encryption()
+    locked: Duration = Field(description="Object Lock in compliance mode, from the copy on.")
+
+
+class ComplianceArchive(PolicyModel):
+    """The yearly copy of a proven recovery point."""
+
+    schedule: Cron | None
+    vault: Vault
+
+
+class ApplicationCheck(PolicyModel):
+    """A question of the application to a restored database; it must find nothing wrong."""
+
+    name: Name = Field(description="File include/sql/checks/{name}.sql; it returns what is wrong.")
+    database: Name
+
+
+class KeyQuery(PolicyModel):
+    """A query that the application lives by, timed on the source and on the copy."""
+
+    name: Name = Field(description="File include/sql/queries/{name}.sql.")
+    database: Name
+    slowest_ratio: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=3.0, description="The copy's time divided by the source's, at most."
+    )
 
 
 class Validation(PolicyModel):
@@ -126,6 +215,23 @@ class Validation(PolicyModel):
 
     suites: list[Name] = Field(default=[], description="Folders below include/expectations.")
     amcheck: bool = True
+    checks: list[ApplicationCheck] = []
+    key_queries: list[KeyQuery] = []
+
+
+class Recovery(PolicyModel):
+    """How recoveries on demand are decided and where they run."""
+
+    approval: bool = Field(default=True, description="A second person has to approve the plan.")
+    approvers: list[Name] = Field(
+        default=[], description="Airflow users who may approve; empty: all but who asked."
+    )
+    response_timeout: Duration = Field(
+        default=timedelta(hours=4), description="Without an answer the recovery is rejected."
+    )
+    queue: Name | None = Field(
+        default=None, description="Queue of the worker that has room for the copy."
+    )
 
 
 class Database(PolicyModel):
@@ -135,10 +241,15 @@ class Database(PolicyModel):
     cluster: Name
     databases: Annotated[list[Name], Field(min_length=1)]
     full_backup: FullBackup | None = None
+    incremental_backup: IncrementalBackup | None = None
+    pre_deployment: PreDeployment | None = None
     wal_shipping: WalShipping | None = None
     fingerprint: FingerprintPolicy = FingerprintPolicy()
     retention: DatabaseRetention
+    verification: BackupVerification | None = None
+    compliance_archive: ComplianceArchive | None = None
     validation: Validation = Validation()
+    recovery: Recovery | None = None
 
 
 class Objective(PolicyModel):
@@ -181,6 +292,7 @@ class RestoreTests(PolicyModel):
     """The restore tests this environment runs; a missing one has no DAG."""
 
     point_in_time_recovery: RestoreTest | None = None
+    full_database_restore: RestoreTest | None = None
     janitor: RestoreTest | None = None
     keep_copies: Duration = Field(
         default=timedelta(hours=24), description="The janitor removes older restored copies."

@@ -24,6 +24,9 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_object_lock(policy.storage, policy.database),
         *_retention(policy.database),
         *_wal(policy),
+        *_incremental(policy.database),
+        *_continuous(policy),
+        *_archive(policy.database),
         *_sampled_tables(policy.database),
     ]
 
@@ -32,9 +35,14 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
     database, tests, reports = policy.database, policy.restore_tests, policy.reports
     sections = {
         ("database", "full_backup"): database.full_backup,
+        ("database", "incremental_backup"): database.incremental_backup,
         ("database", "wal_shipping"): database.wal_shipping,
         ("database", "fingerprint"): database.fingerprint,
+        ("database", "retention"): database.retention,
+        ("database", "verification"): database.verification,
+        ("database", "compliance_archive"): database.compliance_archive,
         ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
+        ("restore_tests", "full_database_restore"): tests.full_database_restore,
         ("restore_tests", "janitor"): tests.janitor,
         ("reports", "compliance"): reports.compliance,
     }
@@ -76,15 +84,16 @@ def _retention(database: Database) -> Iterator[Contradiction]:
     retention, path = database.retention, ("database", "retention")
     named = [
         (name, length)
-        for name in ("daily", "weekly", "monthly", "yearly")
+        for name in ("recent", "daily", "weekly", "monthly", "yearly")
         if (length := getattr(retention, name)) is not None
     ]
     for (shorter, short), (longer, long) in pairwise(named):
-        if long <= short:
+        if long < short or (long == short and shorter != "recent"):
             yield (
                 (*path, longer),
                 format_duration(long),
-                f"more than {format_duration(short)}, as {shorter} backups are kept",
+                f"{'at least' if shorter == 'recent' else 'more than'} {format_duration(short)}, "
+                f"as {shorter} backups are kept",
             )
     between = _interval(database.full_backup.schedule if database.full_backup else None)
     if between is None:
@@ -125,6 +134,47 @@ def _wal(policy: Policy) -> Iterator[Contradiction]:
             ("database", "wal_shipping", "schedule"),
             f"{shipping.schedule}, up to {format_duration(between)} between two runs",
             f"at most {format_duration(rpo)}, as objectives.database_failure.rpo",
+        )
+
+
+def _incremental(database: Database) -> Iterator[Contradiction]:
+    if database.incremental_backup is not None and database.full_backup is None:
+        yield (
+            ("database", "incremental_backup"),
+            "incremental backups without full ones",
+            "a full_backup to build on, or null",
+        )
+
+
+def _continuous(policy: Policy) -> Iterator[Contradiction]:
+    shipping = policy.database.wal_shipping
+    if shipping is None or shipping.continuous is None:
+        return
+    path = ("database", "wal_shipping", "continuous")
+    if shipping.schedule is not None:
+        yield path, f"beside the schedule {shipping.schedule}", "one of both: schedule: null"
+    rpo, switch = policy.objectives.database_failure.rpo, shipping.continuous.switch_after
+    if rpo is not None and switch > rpo:
+        yield (
+            (*path, "switch_after"),
+            format_duration(switch),
+            f"at most {format_duration(rpo)}, as objectives.database_failure.rpo",
+        )
+    if shipping.continuous.interval <= switch:
+        yield (
+            (*path, "interval"),
+            format_duration(shipping.continuous.interval),
+            f"more than {format_duration(switch)}, as switch_after",
+        )
+
+
+def _archive(database: Database) -> Iterator[Contradiction]:
+    archive, yearly = database.compliance_archive, database.retention.yearly
+    if archive is not None and yearly is not None and archive.vault.locked < yearly:
+        yield (
+            ("database", "compliance_archive", "vault", "locked"),
+            format_duration(archive.vault.locked),
+            f"at least {format_duration(yearly)}, as database.retention.yearly",
         )
 
 

@@ -53,10 +53,11 @@ def make_catalog(s3: ObjectStoreServer, policy: Policy) -> Catalog:
 
 def full_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBackup:
     """Both steps of a full backup."""
-    from ledgerkeep.database.postgres.full_backup import record_full_backup, take_full_backup
+    from ledgerkeep.database.postgres.base_backup import Origin
+    from ledgerkeep.database.postgres.full_backup import record_backup, take_full_backup
 
-    backup_id = take_full_backup(cluster.address, catalog, run=run, progress=no_progress)
-    return record_full_backup(catalog, backup_id, run=run, progress=no_progress)
+    backup_id = take_full_backup(cluster.address, catalog, origin=Origin(run), progress=no_progress)
+    return record_backup(catalog, backup_id, run=run, progress=no_progress)
 
 
 def backup_prefix(backup: BaseBackup) -> str:

@@ -15,9 +15,10 @@ from include.sandbox.objectstore import ObjectStoreServer, admin_client
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, ProofLevel
+from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.full_backup import (
     find_streamed,
-    record_full_backup,
+    record_backup,
     sweep_unfinished,
     take_full_backup,
     verify_backup,
@@ -110,11 +111,11 @@ def test_role_with_replication_alone_may_back_up(
     catalog = make_catalog(s3, policy.model_copy(update={"database": database}))
     address = replace(fresh_cluster.address, user="keeper", password="keep")
 
-    backup_id = take_full_backup(address, catalog, run=RUN, progress=no_progress)
+    backup_id = take_full_backup(address, catalog, origin=Origin(RUN), progress=no_progress)
 
     slots = fresh_cluster.execute("SELECT slot_name, temporary FROM pg_replication_slots")
     assert slots == [("ledgerkeep_wal", False)]
-    assert record_full_backup(catalog, backup_id, run=RUN, progress=no_progress).id == backup_id
+    assert record_backup(catalog, backup_id, run=RUN, progress=no_progress).id == backup_id
 
 
 def test_wal_of_a_long_backup_cannot_vanish(
@@ -133,9 +134,11 @@ def test_wal_of_a_long_backup_cannot_vanish(
             fresh_cluster.execute("CHECKPOINT")
 
     progress = first_time(churn)
-    backup_id = take_full_backup(fresh_cluster.address, catalog, run=RUN, progress=progress)
+    backup_id = take_full_backup(
+        fresh_cluster.address, catalog, origin=Origin(RUN), progress=progress
+    )
 
-    backup = record_full_backup(catalog, backup_id, run=RUN, progress=no_progress)
+    backup = record_backup(catalog, backup_id, run=RUN, progress=no_progress)
     assert len(needed_segments(backup)) >= 3
     assert fresh_cluster.execute("SELECT slot_name FROM pg_replication_slots") == []
 
@@ -145,13 +148,13 @@ def test_volumes_are_locked_once_they_have_been_read_back(
 ) -> None:
     """Not before: what is interrupted could otherwise never be swept."""
     catalog = make_catalog(s3, make_policy(bucket, lock=True))
-    backup_id = take_full_backup(cluster.address, catalog, run=RUN, progress=no_progress)
+    backup_id = take_full_backup(cluster.address, catalog, origin=Origin(RUN), progress=no_progress)
     streamed = find_streamed(catalog, backup_id)
     keys = [volume.key for archive in streamed.archives for volume in archive.volumes]
     keys.append(streamed.manifest.key)
     assert {catalog.store.head(key).retention for key in keys} == {None}
 
-    record_full_backup(catalog, backup_id, run=RUN, progress=no_progress)
+    record_backup(catalog, backup_id, run=RUN, progress=no_progress)
 
     tomorrow = utc_now() + timedelta(hours=23)
     for key in keys:
@@ -165,7 +168,7 @@ def test_volumes_are_locked_once_they_have_been_read_back(
 
 def test_recording_twice_is_recording_once(cluster: Cluster, catalog: Catalog) -> None:
     backup = full_backup(cluster, catalog)
-    again = record_full_backup(catalog, backup.id, run=RUN, progress=no_progress)
+    again = record_backup(catalog, backup.id, run=RUN, progress=no_progress)
     assert again == backup
     assert catalog.backups(backup.system_identifier) == [backup]
 
@@ -186,7 +189,7 @@ def test_second_backup_at_once_is_refused(cluster: Cluster, catalog: Catalog) ->
         operation_lock(cluster.address, "development/base backup"),
         pytest.raises(OperationRunning) as caught,
     ):
-        take_full_backup(cluster.address, catalog, run=RUN, progress=no_progress)
+        take_full_backup(cluster.address, catalog, origin=Origin(RUN), progress=no_progress)
     assert caught.value.message == (
         f"development/base backup already runs on 127.0.0.1:{cluster.port}"
     )
@@ -194,7 +197,7 @@ def test_second_backup_at_once_is_refused(cluster: Cluster, catalog: Catalog) ->
 
 def test_backup_nobody_streamed_cannot_be_recorded(catalog: Catalog) -> None:
     with pytest.raises(RecoveryPointMissing) as caught:
-        record_full_backup(catalog, "20260101T000000Z-F-0", run=RUN, progress=no_progress)
+        record_backup(catalog, "20260101T000000Z-F-0", run=RUN, progress=no_progress)
     assert caught.value.message == (
         f"no backup 20260101T000000Z-F-0 was streamed to {catalog.store.location}/development"
     )
@@ -205,7 +208,9 @@ def test_backup_nobody_streamed_cannot_be_recorded(catalog: Catalog) -> None:
 
 def test_streamed_backup_of_another_run_is_not_swept(cluster: Cluster, catalog: Catalog) -> None:
     """Its own run may be reading it back at this moment; a retry of the same run starts over."""
-    backup_id = take_full_backup(cluster.address, catalog, run="one", progress=no_progress)
+    backup_id = take_full_backup(
+        cluster.address, catalog, origin=Origin("one"), progress=no_progress
+    )
     identifier = find_streamed(catalog, backup_id).system_identifier
 
     assert sweep_unfinished(catalog, identifier, run="two") == []
@@ -219,7 +224,7 @@ def test_server_that_stops_interrupts_the_backup(
     catalog = make_catalog(s3, make_policy(bucket, max_rate=16))
     progress = first_time(lambda: fresh_cluster.stop(immediate=True))
     with pytest.raises(BackupInterrupted) as caught:
-        take_full_backup(fresh_cluster.address, catalog, run=RUN, progress=progress)
+        take_full_backup(fresh_cluster.address, catalog, origin=Origin(RUN), progress=progress)
     assert caught.value.message.startswith(
         f"the base backup of 127.0.0.1:{fresh_cluster.port} broke off: "
     )
@@ -241,6 +246,7 @@ KILLED = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.full_backup import take_full_backup
 from include.sandbox.objectstore import Credentials, ObjectStore
 from tests.database.postgres.backup_support import make_catalog, make_policy
@@ -250,7 +256,10 @@ store = ObjectStore(told["endpoint"], Credentials(*told["user"]), Credentials(""
 catalog = make_catalog(store, make_policy(told["bucket"], max_rate=8))
 address = ServerAddress(host="127.0.0.1", port=told["port"], password=told["password"])
 take_full_backup(
-    address, catalog, run="killed", progress=lambda done, total, what: print(done, flush=True)
+    address,
+    catalog,
+    origin=Origin("killed"),
+    progress=lambda done, total, what: print(done, flush=True),
 )
 """
 
@@ -296,7 +305,7 @@ def test_killed_worker_leaves_nothing_that_counts(
 def test_wrong_password_is_said(cluster: Cluster, catalog: Catalog) -> None:
     address = replace(cluster.address, password="wrong")
     with pytest.raises(DatabaseAccessDenied) as caught:
-        take_full_backup(address, catalog, run=RUN, progress=no_progress)
+        take_full_backup(address, catalog, origin=Origin(RUN), progress=no_progress)
     assert caught.value.message.endswith('password authentication failed for user "postgres"')
 
 
@@ -305,7 +314,7 @@ def test_role_without_replication_is_refused(cluster: Cluster, catalog: Catalog)
     try:
         address = replace(cluster.address, user="reader", password="read")
         with pytest.raises(DatabaseAccessDenied) as caught:
-            take_full_backup(address, catalog, run=RUN, progress=no_progress)
+            take_full_backup(address, catalog, origin=Origin(RUN), progress=no_progress)
     finally:
         cluster.execute("DROP ROLE reader")
     assert "REPLICATION" in caught.value.hint
@@ -314,14 +323,14 @@ def test_role_without_replication_is_refused(cluster: Cluster, catalog: Catalog)
 def test_database_that_is_down_is_said(cluster: Cluster, catalog: Catalog) -> None:
     address = replace(cluster.address, port=1)
     with pytest.raises(DatabaseUnavailable) as caught:
-        take_full_backup(address, catalog, run=RUN, progress=no_progress)
+        take_full_backup(address, catalog, origin=Origin(RUN), progress=no_progress)
     assert caught.value.message.startswith("no connection to postgres@127.0.0.1:1/postgres: ")
 
 
 def test_missing_bucket_is_said(cluster: Cluster, s3: ObjectStoreServer) -> None:
     catalog = make_catalog(s3, make_policy("there-is-no-such-bucket"))
     with pytest.raises(BucketMissing):
-        take_full_backup(cluster.address, catalog, run=RUN, progress=no_progress)
+        take_full_backup(cluster.address, catalog, origin=Origin(RUN), progress=no_progress)
 
 
 # -- damage
@@ -332,10 +341,12 @@ def test_damaged_page_of_the_database_is_recorded_and_said(
 ) -> None:
     """The backup is kept, since it may be the best there is, and nobody overlooks the damage."""
     path = damage_a_page(fresh_cluster)
-    backup_id = take_full_backup(fresh_cluster.address, catalog, run=RUN, progress=no_progress)
+    backup_id = take_full_backup(
+        fresh_cluster.address, catalog, origin=Origin(RUN), progress=no_progress
+    )
 
     with pytest.raises(PageChecksumFailure) as caught:
-        record_full_backup(catalog, backup_id, run=RUN, progress=no_progress)
+        record_backup(catalog, backup_id, run=RUN, progress=no_progress)
 
     (backup,) = catalog.backups(find_streamed(catalog, backup_id).system_identifier)
     (failure,) = backup.page_checksum_failures
@@ -374,9 +385,9 @@ def test_flipped_byte_in_the_store_is_found_and_named(
 def test_flipped_byte_before_the_reading_back_never_counts(
     cluster: Cluster, s3: ObjectStoreServer, bucket: str, catalog: Catalog
 ) -> None:
-    backup_id = take_full_backup(cluster.address, catalog, run=RUN, progress=no_progress)
+    backup_id = take_full_backup(cluster.address, catalog, origin=Origin(RUN), progress=no_progress)
     streamed = find_streamed(catalog, backup_id)
     flip(s3, bucket, streamed.archives[0].volumes[0].key)
     with pytest.raises(ObjectCorrupt):
-        record_full_backup(catalog, backup_id, run=RUN, progress=no_progress)
+        record_backup(catalog, backup_id, run=RUN, progress=no_progress)
     assert catalog.backups(streamed.system_identifier) == []

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 
@@ -19,7 +20,7 @@ import psycopg
 from ledgerkeep import __version__
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import Archive, StreamedBackup
+from ledgerkeep.catalog.models import Archive, Deployment, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.archive_upload import (
     Pack,
@@ -60,6 +61,18 @@ class BackupBegun(Record):
     at: UtcDatetime
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Who asked for a backup, and what for."""
+
+    run: str
+    """The run (`dag_id/run_id`, or `cli`)."""
+    full_because: str = ""
+    """Why it is a full one although an incremental was asked for."""
+    deployment: Deployment | None = None
+    """The deployment that it is taken before."""
+
+
 def new_backup_id(server: ServerDescription) -> str:
     """An id that sorts by time (the server's clock, UTC): `20260131T235959Z-F-1a2b3c4d`."""
     return f"{server.clock:%Y%m%dT%H%M%SZ}-F-{token_hex(4)}"
@@ -71,21 +84,21 @@ def stream_base_backup(
     before: ServerDescription,
     catalog: Catalog,
     *,
-    run: str,
+    origin: Origin,
     progress: Progress,
 ) -> StreamedBackup:
-    """Store a full base backup of the cluster, with the WAL that makes it consistent.
+    """Store a base backup of the cluster, with the WAL that makes it consistent.
 
     :param connection: an ordinary connection to the same server.
     :param before: the server as it was before the backup.
-    :param run: the run this is done by.
+    :param origin: who asked for it, and what for.
     :raises BackupInterrupted, DatabaseError, StorageError: nothing of it counts.
     """
     backup_id = new_backup_id(before)
     prefix = keys.backup(catalog.environment, before.system_identifier, backup_id)
     level = catalog.policy.storage.compression_level
     # An upload under way shows no object; with this one, the sweep finds the directory.
-    begun = BackupBegun(id=backup_id, run=run, at=before.clock)
+    begun = BackupBegun(id=backup_id, run=origin.run, at=before.clock)
     catalog.store.put(prefix + BEGUN, begun.to_json(), content_type="application/json")
     options = _options(catalog.policy.database.full_backup, backup_id, level)
     with open_backup_stream(address, options) as stream:
@@ -94,7 +107,7 @@ def stream_base_backup(
     for warning in stream.warnings:
         logger.warning("the server warned during backup %s: %s", backup_id, warning)
     after = _describe_after(connection, address)
-    streamed = _streamed(catalog, begun, stream, before, after, archives, manifest)
+    streamed = _streamed(catalog, begun, origin, stream, before, after, archives, manifest)
     catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
     return streamed
 
@@ -102,6 +115,7 @@ def stream_base_backup(
 def _streamed(
     catalog: Catalog,
     begun: BackupBegun,
+    origin: Origin,
     stream: BackupStream,
     before: ServerDescription,
     after: ServerDescription,
@@ -116,6 +130,8 @@ def _streamed(
         created_at=after.clock,
         made_by=f"ledgerkeep {__version__}",
         run=begun.run,
+        full_because=origin.full_because,
+        deployment=origin.deployment,
         server_version=before.server_version,
         timeline=stream.timeline,
         start_lsn=stream.start_lsn,

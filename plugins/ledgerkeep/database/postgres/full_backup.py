@@ -1,6 +1,6 @@
 """A full backup of the protected cluster, as a story in two steps.
 
-`take_full_backup` streams the cluster into the store; `record_full_backup` reads all of it back
+`take_full_backup` streams the cluster into the store; `record_backup` reads all of it back
 and only then writes `recovery-point.json`. Between them stands nothing but the backup's id, so
 each step is a task of its own that may run on another worker, be killed at any byte, and be
 repeated: the first starts over and sweeps what was left, the second repeats itself to the same
@@ -14,7 +14,7 @@ from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, Proof, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
-from ledgerkeep.database.postgres.base_backup import stream_base_backup
+from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
 from ledgerkeep.database.postgres.description import describe
 from ledgerkeep.database.postgres.lineage import check_lineage
 from ledgerkeep.database.postgres.lock import operation_lock
@@ -34,13 +34,13 @@ def take_full_backup(
     address: ServerAddress,
     catalog: Catalog,
     *,
-    run: str,
+    origin: Origin,
     progress: Progress,
     adopt_timeline: int | None = None,
 ) -> str:
     """Stream a full backup into the store and return its id; nothing counts yet.
 
-    :param run: the run this is done by (`dag_id/run_id`, or `cli`).
+    :param origin: who asks for it, and what for.
     :param adopt_timeline: see `check_lineage`.
     :raises OperationRunning: another backup of this cluster is under way.
     :raises ForeignCluster, TimelineDiverged: this is not the cluster the catalog knows.
@@ -56,17 +56,15 @@ def take_full_backup(
         if policy.wal_shipping is not None:
             ensure_slot(connection, policy.wal_shipping.slot)
         # What killed runs have left costs money and proves nothing.
-        sweep_unfinished(catalog, server.system_identifier, run=run)
+        sweep_unfinished(catalog, server.system_identifier, run=origin.run)
         # Every byte from the server to the store.
         streamed = stream_base_backup(
-            address, connection, server, catalog, run=run, progress=progress
+            address, connection, server, catalog, origin=origin, progress=progress
         )
     return streamed.id
 
 
-def record_full_backup(
-    catalog: Catalog, backup_id: str, *, run: str, progress: Progress
-) -> BaseBackup:
+def record_backup(catalog: Catalog, backup_id: str, *, run: str, progress: Progress) -> BaseBackup:
     """Read a streamed backup back and let it exist.
 
     :raises RecoveryPointMissing: no backup of that id was streamed.
