@@ -18,13 +18,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from include.sandbox import environment, sandbox
-from include.sandbox.airflow_api import AirflowApi, AirflowRefused, DagRun
 from include.sandbox.load import write_load
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.servers import protected_server
 from include.sandbox.state import State
-from include.sandbox.watch import RunFailed, Watcher
 from ledgerkeep.catalog import keys
+from ledgerkeep.cli.airflow_api import AirflowApi, DagRun
+from ledgerkeep.cli.watch import Watcher
+from ledgerkeep.errors import AirflowRefused, RunFailed
 from ledgerkeep.policy.load import load_policy
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.progress import format_bytes
@@ -85,7 +86,7 @@ def _main_job(state: State, console: Console, ours: Sandbox) -> dict[str, DagRun
     with write_load(database, clients=_CLIENTS, rate=_TRANSACTIONS_PER_SECOND) as load:
         for dag_id in STEPS:
             was_on = api.switch(dag_id, on=True)
-            runs[dag_id] = api.trigger(dag_id)
+            runs[dag_id] = api.trigger(dag_id, prefix="demo")
             watcher.follow(runs[dag_id])
             # Nothing runs unasked: a DAG that was off is off again.
             api.switch(dag_id, on=was_on)

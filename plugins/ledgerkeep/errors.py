@@ -18,6 +18,7 @@
     │   ├── OperationRunning        the same operation holds the lock
     │   ├── BackupInterrupted       the stream ended before its end
     │   ├── PageChecksumFailure
+    │   ├── IncrementImpossible     the server cannot tell what has changed since the parent
     │   └── WalError
     │       ├── WalGap
     │       ├── WalConflict         the segment is stored with other content
@@ -147,6 +148,10 @@ class PageChecksumFailure(DatabaseError):
     """The server found pages whose checksum is wrong while it was backed up."""
 
 
+class IncrementImpossible(DatabaseError):
+    """The server cannot take this incremental backup; a full one it can take."""
+
+
 class WalError(DatabaseError):
     """WAL cannot be shipped without losing or mixing something."""
 
@@ -211,6 +216,14 @@ class ProofMismatch(RecoveryError):
 
 class ValidationFailed(RecoveryError):
     """The restored copy came up but breaks an expectation."""
+
+
+class AirflowRefused(LedgerkeepError):
+    """Airflow did not do what it was asked over its REST API."""
+
+
+class RunFailed(LedgerkeepError):
+    """A DAG run did not pass; with the end of the log of the task that failed first."""
 
 
 class EvidenceError(LedgerkeepError):

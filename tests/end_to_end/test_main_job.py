@@ -20,15 +20,15 @@ from psycopg.sql import SQL, Identifier
 from rich.console import Console
 
 from include.sandbox import environment, processes, sandbox
-from include.sandbox.airflow_api import FINISHED, AirflowApi, DagRun, TaskState
 from include.sandbox.database import DatabaseServer
 from include.sandbox.load import write_load
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.servers import protected_server
-from include.sandbox.watch import Watcher
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, ProofLevel
+from ledgerkeep.cli.airflow_api import FINISHED, AirflowApi, DagRun, TaskState
+from ledgerkeep.cli.watch import Watcher
 from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.model import utc_now

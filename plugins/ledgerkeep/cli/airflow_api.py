@@ -1,4 +1,4 @@
-"""Airflow's REST API as the demo needs it: switch a DAG on, start a run, watch it.
+"""Airflow's REST API as a script needs it: start a run, watch it, read what it returned.
 
 Everything goes the way an operator's script would go, with a user's password and the public API;
 nothing reads Airflow's database.
@@ -11,11 +11,15 @@ from typing import Any
 
 import httpx
 
+from ledgerkeep.errors import AirflowRefused
+
+_HINTS = {
+    401: "the user or the password is wrong: AIRFLOW_USERNAME, AIRFLOW_PASSWORD",
+    403: "this user may not do that; ask for the role that may trigger DAGs",
+    404: "does the policy of that environment enable it? look at the DAGs in Airflow",
+}
+
 FINISHED = frozenset({"success", "failed"})
-
-
-class AirflowRefused(Exception):
-    """Airflow did not do what it was asked."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,25 @@ class AirflowApi:
 
     def switch(self, dag_id: str, *, on: bool) -> bool:
         """Switch a DAG on or off; returns whether it was on before."""
-        was_on = not self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]
+        was_on = self.is_on(dag_id)
         self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": not on})
         return was_on
 
-    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
-        """Start a run."""
-        run_id = f"demo__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f%z}"
+    def is_on(self, dag_id: str) -> bool:
+        """Whether the DAG is switched on (not paused).
+
+        :raises AirflowRefused: there is no such DAG.
+        """
+        return not self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]
+
+    def trigger(
+        self, dag_id: str, conf: dict[str, Any] | None = None, *, prefix: str = "script"
+    ) -> DagRun:
+        """Start a run.
+
+        :param prefix: what the run's id begins with, so that a person sees where it came from.
+        """
+        run_id = f"{prefix}__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f%z}"
         asked = {"logical_date": None, "dag_run_id": run_id, "conf": conf or {}}
         self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
         return DagRun(dag_id, run_id)
@@ -104,6 +120,14 @@ class AirflowApi:
         ]
         return sorted(tasks, key=lambda task: (task.started_at is None, task.started_at or ""))
 
+    def returned(self, run: DagRun, task_id: str) -> Any:
+        """What a task returned (its XCom); None when it returned nothing."""
+        path = f"{self._path(run)}/taskInstances/{task_id}/xcomEntries/return_value"
+        answer = self._client.get(path, params={"stringify": "false"})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return self._understood("GET", path, answer)["value"]
+
     def log(self, run: DagRun, task: TaskState) -> list[str]:
         """The lines of a task's log, as far as it is written."""
         path = f"{self._path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
@@ -120,10 +144,29 @@ class AirflowApi:
         try:
             answer = self._client.request(method, path, **how)
         except httpx.TransportError as problem:
-            raise AirflowRefused(f"{method} {path}: {problem}") from problem
+            raise AirflowRefused(
+                f"no answer from Airflow at {self._client.base_url}: {problem}",
+                hint="is its API server up, and is AIRFLOW_API_URL its address?",
+            ) from problem
+        return self._understood(method, path, answer)
+
+    def _understood(self, method: str, path: str, answer: httpx.Response) -> Any:
         if answer.is_error:
-            raise AirflowRefused(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+            hint = _HINTS.get(answer.status_code, "the API server's log says more")
+            raise AirflowRefused(
+                f"airflow refused {method} {path}: {answer.status_code} {_detail(answer)}",
+                hint=hint,
+            )
         return answer.json()
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What a refusal says, on one line."""
+    try:
+        said = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        said = answer.text
+    return " ".join(str(said).split())[:500]
 
 
 def _line(content: Any) -> str:

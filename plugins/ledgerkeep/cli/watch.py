@@ -15,15 +15,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from include.sandbox.airflow_api import FINISHED, AirflowApi, DagRun, TaskState
+from ledgerkeep.cli.airflow_api import FINISHED, AirflowApi, DagRun, TaskState
+from ledgerkeep.errors import RunFailed
 
 _BYTES = re.compile(r"\d ?(?:B|kB|MB|GB|TB)\b")
 _INTERVAL = 0.7
 _SHOWN = frozenset({"running", "up_for_retry", "deferred"})
-
-
-class RunFailed(Exception):
-    """A run did not pass; with the end of the log of the task that failed first."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,15 @@ class Watcher:
         guilty = next((task for task in tasks if task.failed), None)
         if guilty is None:
             states = ", ".join(f"{task.task_id} {task.state}" for task in bad)
-            raise RunFailed(f"{run.dag_id} did not pass: {states}")
+            raise RunFailed(
+                f"{run.dag_id} did not pass: {states}",
+                hint=f"look at the run {run.run_id} in Airflow",
+            )
         tail = "\n".join("\n".join(self._api.log(run, guilty)).splitlines()[-30:])
-        raise RunFailed(f"{run.dag_id} failed in its task {guilty.task_id}:\n{tail}")
+        raise RunFailed(
+            f"{run.dag_id} failed in its task {guilty.task_id}:\n{tail}",
+            hint=f"the whole log is in Airflow, run {run.run_id}",
+        )
 
 
 class _Display(ABC):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from include.sandbox.airflow_api import DagRun, TaskState
-from include.sandbox.watch import RunFailed, Watcher
+from ledgerkeep.cli.airflow_api import DagRun, TaskState
+from ledgerkeep.cli.watch import RunFailed, Watcher
 
 RUN = DagRun("backup", "run")
 
@@ -70,14 +70,16 @@ def test_the_task_that_failed_first_is_shown_with_the_end_of_its_log() -> None:
     airflow = FakeAirflow(("failed", tasks), logs={"b": ["the disk is full", "Hint: make room"]})
     with pytest.raises(RunFailed) as caught:
         follow(airflow)
-    assert str(caught.value) == ("backup failed in its task b:\nthe disk is full\nHint: make room")
+    assert caught.value.message == "backup failed in its task b:\nthe disk is full\nHint: make room"
+    assert caught.value.hint == "the whole log is in Airflow, run run"
 
 
 def test_a_green_run_whose_verdict_was_skipped_did_not_pass() -> None:
     tasks = [task("a", "success"), task("verdict", "skipped")]
     with pytest.raises(RunFailed) as caught:
         follow(FakeAirflow(("success", tasks), logs={}))
-    assert str(caught.value) == "backup did not pass: verdict skipped"
+    assert caught.value.message == "backup did not pass: verdict skipped"
+    assert caught.value.hint == "look at the run run in Airflow"
 
 
 def test_a_second_try_is_announced() -> None:
