@@ -9,36 +9,23 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-import psycopg
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from include.sandbox import environment, sandbox
 from include.sandbox.load import write_load
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.servers import protected_server
-from include.sandbox.state import State
+from include.sandbox.stage import ENVIRONMENT, Stage, perform
 from ledgerkeep.catalog import keys
-from ledgerkeep.cli.airflow_api import AirflowApi, DagRun
-from ledgerkeep.cli.watch import Watcher
-from ledgerkeep.errors import AirflowRefused, RunFailed
-from ledgerkeep.policy.load import load_policy
-from ledgerkeep.policy.model import Policy
+from ledgerkeep.cli.airflow_api import DagRun
+from ledgerkeep.errors import RunFailed
 from ledgerkeep.progress import format_bytes
-from ledgerkeep.storage.open import StoreAccess, open_store
-from ledgerkeep.storage.s3 import S3Store
-from ledgerkeep.worker import WorkerSettings
 
-ENVIRONMENT = "production"
-FULL_BACKUP = f"{ENVIRONMENT}_database_full_backup"
-WAL_SHIPPING = f"{ENVIRONMENT}_database_wal_shipping"
-RECOVERY_TEST = f"{ENVIRONMENT}_test_point_in_time_recovery"
-REPORT = f"{ENVIRONMENT}_compliance_report"
-STEPS = (FULL_BACKUP, WAL_SHIPPING, RECOVERY_TEST, REPORT)
+FULL_BACKUP = "database_full_backup"
+WAL_SHIPPING = "database_wal_shipping"
+RECOVERY_TEST = "test_point_in_time_recovery"
+REPORT = "compliance_report"
+STEPS = [FULL_BACKUP, WAL_SHIPPING, RECOVERY_TEST, REPORT]
 
 _CLIENTS = 2
 _TRANSACTIONS_PER_SECOND = 40.0
@@ -53,77 +40,40 @@ class Outcome:
 
 
 def run(ours: Sandbox, *, size_mb: int, keep: bool) -> int:
-    """Run the demo; returns the exit status.
-
-    :param keep: leave the sandbox running. One that was up before is left running anyway.
-    """
-    console = Console()
-    began = monotonic()
-    started = not sandbox.is_up(ours)
-    try:
-        sandbox.up(ours, size_mb=size_mb, say=lambda line: console.print(line, soft_wrap=True))
-        runs = _main_job(ours.state(), console, ours)
-        outcome = _outcome(ours, runs[REPORT])
-        console.print(_table(outcome, runs[RECOVERY_TEST], ours.state()))
-        console.print(f"{monotonic() - began:.0f} s in all")
-    except (RunFailed, AirflowRefused, psycopg.Error) as problem:
-        console.print(f"[red]{escape(str(problem))}[/]", soft_wrap=True)
-        return 1
-    finally:
-        if started and not keep:
-            sandbox.down(ours, say=console.print)
-    return 0
+    """Run the demo; returns the exit status."""
+    return perform(ours, _main_job, size_mb=size_mb, keep=keep, needs=STEPS)
 
 
-def _main_job(state: State, console: Console, ours: Sandbox) -> dict[str, DagRun]:
+def _main_job(stage: Stage) -> None:
     """Run the four DAGs one after the other while a write load goes on."""
-    url = environment.airflow_url(state.ports)
-    api = AirflowApi(url, "admin", state.secrets.airflow_admin)
-    api.wait_for_dags(list(STEPS))
-    watcher = Watcher(api, console)
-    database = protected_server(state, ours.place()).address.to(environment.DATABASE)
-    runs = {}
-    with write_load(database, clients=_CLIENTS, rate=_TRANSACTIONS_PER_SECOND) as load:
-        for dag_id in STEPS:
-            was_on = api.switch(dag_id, on=True)
-            runs[dag_id] = api.trigger(dag_id, prefix="demo")
-            watcher.follow(runs[dag_id])
-            # Nothing runs unasked: a DAG that was off is off again.
-            api.switch(dag_id, on=was_on)
-    console.print(f"{load.transactions} transactions were written meanwhile")
-    return runs
+    with write_load(stage.database, clients=_CLIENTS, rate=_TRANSACTIONS_PER_SECOND) as load:
+        runs = {action: stage.run(action) for action in STEPS}
+    stage.console.print(f"{load.transactions} transactions were written meanwhile")
+    outcome = _outcome(stage, runs[REPORT])
+    stage.console.print(_table(outcome, runs[RECOVERY_TEST], stage.url))
 
 
-def _outcome(ours: Sandbox, run: DagRun) -> Outcome:
+def _outcome(stage: Stage, run: DagRun) -> Outcome:
     """Copy the newest report from the object store.
 
     :raises RunFailed: the report's run stored none.
     """
-    state = ours.state()
-    policy = load_policy(environment.POLICIES / f"{ENVIRONMENT}.yaml")
-    store = _store(policy, state)
+    store = stage.store
     found = [one for one in store.list(keys.reports(ENVIRONMENT)) if one.key.endswith(".json")]
     if not found:
-        raise RunFailed(f"{run.name} passed but stored no report")
+        raise RunFailed(
+            f"{run.name} passed but stored no report", hint="look at the run's log in Airflow"
+        )
     newest = max(found, key=lambda one: one.modified_at).key
     report = store.get(newest)
-    path = ours.home / "reports" / Path(newest).with_suffix(".html").name
+    path = stage.ours.home / "reports" / Path(newest).with_suffix(".html").name
     path.parent.mkdir(exist_ok=True)
     path.with_suffix(".json").write_bytes(report)
     path.write_bytes(store.get(newest.removesuffix(".json") + ".html"))
     return Outcome(json.loads(report), path)
 
 
-def _store(policy: Policy, state: State) -> S3Store:
-    access = StoreAccess(
-        endpoint_url=environment.store_url(state.ports),
-        access_key=state.secrets.store_key,
-        secret_key=state.secrets.store_secret,
-    )
-    return open_store(policy.storage, WorkerSettings(), access)
-
-
-def _table(outcome: Outcome, test: DagRun, state: State) -> Table:
+def _table(outcome: Outcome, test: DagRun, airflow: str) -> Table:
     report = outcome.report
     proven = next(row for row in report["restore_tests"] if row["run"] == test.name)
     backup = next(
@@ -142,7 +92,7 @@ def _table(outcome: Outcome, test: DagRun, state: State) -> Table:
     table.add_row("RPO reached", _objective(proven, target, "rpo"))
     table.add_row("proof level", _proof(proven))
     table.add_row("report", f"{_shown(outcome.path)} (conclusion: {report['conclusion']})")
-    table.add_row("Airflow", f"{environment.airflow_url(state.ports)} (user admin)")
+    table.add_row("Airflow", f"{airflow} (user admin)")
     return table
 
 
