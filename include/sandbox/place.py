@@ -38,7 +38,7 @@ def prepare_place(home: Path) -> Place:
     settings = WorkerSettings()
     account = server_account(settings)
     servers = _reachable(home, account)
-    programs = settings.postgres_programs or _programs(servers, account)
+    programs = settings.postgres_programs or (_programs(servers, account),)
     servers.mkdir(mode=0o755, parents=True, exist_ok=True)
     place = Place(
         servers=servers,
@@ -56,11 +56,19 @@ def _reachable(home: Path, account: Account) -> Path:
     if account.can_enter(home) and len(str(inside)) < 70:
         return inside
     tag = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return reachable_directory() / tag
+
+
+def reachable_directory() -> Path:
+    """A directory of the system's temporary space that is ours, and that everybody may enter.
+
+    :raises PermissionError: somebody else has taken its place.
+    """
     base = Path(f"/var/tmp/ledgerkeep-{os.geteuid()}")
     base.mkdir(mode=0o755, exist_ok=True)
     if base.stat().st_uid != os.geteuid():
         raise PermissionError(f"{base} belongs to somebody else")
-    return base / tag
+    return base
 
 
 def _package(name: str) -> Path:

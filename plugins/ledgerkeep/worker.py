@@ -5,13 +5,24 @@ machine keeps its PostgreSQL programs, or has room for a restored copy, is the m
 affair: environment variables `LEDGERKEEP_…`, declared here and nowhere else.
 """
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _directories(given: object) -> object:
+    """A list of directories as the PATH writes it: `/a/bin:/b/bin`."""
+    if isinstance(given, str):
+        return [part for part in given.split(os.pathsep) if part]
+    return [given] if isinstance(given, Path) else given
+
+
+Directories = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_directories)]
 
 
 class WorkerSettings(BaseSettings):
@@ -31,9 +42,18 @@ class WorkerSettings(BaseSettings):
         default=_REPOSITORY / "include" / "reports",
         description="Directory of the report templates.",
     )
-    postgres_programs: Path | None = Field(
-        default=None,
-        description="Directory with postgres, pg_ctl, pg_amcheck …; searched for when not set.",
+    sql: Path = Field(
+        default=_REPOSITORY / "include" / "sql",
+        description="Directory of the application's checks (`checks`) and key queries (`queries`).",
+    )
+    runbooks: Path = Field(
+        default=_REPOSITORY / "include" / "runbooks",
+        description="Directory of the runbook templates.",
+    )
+    postgres_programs: Directories = Field(
+        default=(),
+        description="Directories with postgres, pg_ctl, pg_amcheck …, one per major version, "
+        "separated like those of the PATH; searched for when not set.",
     )
     rooms: Path = Field(
         default=Path("/var/tmp/ledgerkeep/rooms"),  # noqa: S108 - a default an operator changes

@@ -35,7 +35,7 @@ def start_restore(
         "policy": history.catalog.policy.model_dump_json(),
         "plan": history.plan(target).to_json().decode(),
         "room": str(room),
-        "programs": str(settings.postgres_programs),
+        "programs": os.pathsep.join(map(str, settings.postgres_programs)),
         "hang_in": hang_in,
     }
     process = subprocess.Popen(
@@ -107,7 +107,7 @@ def main() -> None:
         make_catalog(server, Policy.model_validate_json(task["policy"])),
         RecoveryPlan.from_json(task["plan"]),
         Path(task["room"]),
-        settings=WorkerSettings(postgres_programs=Path(task["programs"])),
+        settings=WorkerSettings(postgres_programs=task["programs"]),
         run="test/run",
         purpose="test",
         progress=hang,

@@ -249,7 +249,7 @@ def test_target_before_what_was_replayed_already_is_refused_by_the_server(histor
 
 def test_all_findings_come_in_one_refusal(history, room, settings, place):
     (room / "precious").write_text("do not touch")
-    only_16 = settings.model_copy(update={"postgres_programs": room})
+    only_16 = settings.model_copy(update={"postgres_programs": (room,)})
     with pytest.raises(PreflightFailed) as refused:
         restore(history, RecoveryTarget(latest=True), room, only_16)
     assert refused.value.message == (

@@ -1,9 +1,10 @@
 """The PostgreSQL programs of this worker, and the account their servers run under.
 
 Nothing is installed on the database host; this worker needs the programs of the same major
-version to bring a restored copy up. `postgres` refuses to run as root, so when the worker is root
-its servers run under an unprivileged account, and everything that account must reach (programs,
-data, sockets) has to lie where it may enter.
+version to bring a restored copy up. A worker that restores several clusters may have several
+versions side by side, and the backup decides which are used. `postgres` refuses to run as root, so
+when the worker is root its servers run under an unprivileged account, and everything that account
+must reach (programs, data, sockets) has to lie where it may enter.
 """
 
 import os
@@ -108,7 +109,8 @@ class Programs:
 def find_programs(settings: WorkerSettings, major: int | None = None) -> Programs:
     """The PostgreSQL programs of this worker, of that major version.
 
-    Looked for in LEDGERKEEP_POSTGRES_PROGRAMS, the usual places of packages, and the PATH.
+    Looked for in the directories of LEDGERKEEP_POSTGRES_PROGRAMS, and where it is not set in the
+    usual places of packages and the PATH. Without a major version the first ones found.
 
     :raises WorkerError: there are none of that version.
     """
@@ -125,13 +127,13 @@ def find_programs(settings: WorkerSettings, major: int | None = None) -> Program
         f"this worker has no programs of {wanted}"
         + (f" (it has {', '.join(seen)})" if seen else ""),
         hint="install the server package of that major version on the worker, "
-        "or point LEDGERKEEP_POSTGRES_PROGRAMS at its bin directory",
+        "or add its bin directory to LEDGERKEEP_POSTGRES_PROGRAMS",
     )
 
 
 def _candidates(settings: WorkerSettings) -> Iterator[Path]:
-    if settings.postgres_programs is not None:
-        yield settings.postgres_programs
+    if settings.postgres_programs:
+        yield from settings.postgres_programs
         return
     for pattern in _INSTALLED:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
