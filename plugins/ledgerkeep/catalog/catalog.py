@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.models import (
     BaseBackup,
+    Checked,
     Fingerprint,
     Proof,
     ProofLevel,
@@ -72,7 +73,7 @@ class Catalog:
         for backup_id in self.store.list_directories(prefix):
             key = f"{prefix}{backup_id}/{keys.RECOVERY_POINT}"
             if self.store.head(key) is not None:
-                found.append(self._read(key, BaseBackup))
+                found.append(self.read(key, BaseBackup))
         return sorted(found, key=lambda backup: backup.stopped_at)
 
     def unfinished_backups(self, system_identifier: str) -> list[str]:
@@ -92,7 +93,7 @@ class Catalog:
     def streamed_backup(self, system_identifier: str, backup_id: str) -> StreamedBackup | None:
         """What the complete stream of a backup left, recorded since or not; None: no such one."""
         key = keys.backup(self.environment, system_identifier, backup_id) + keys.STREAM
-        return None if self.store.head(key) is None else self._read(key, StreamedBackup)
+        return None if self.store.head(key) is None else self.read(key, StreamedBackup)
 
     def stretches(self, system_identifier: str) -> list[WalStretch]:
         """All WAL stretches, in the order of their WAL."""
@@ -109,7 +110,7 @@ class Catalog:
         if not timelines:
             return None
         newest = max(self.store.list(f"{prefix}{timelines[-1]}/"), key=lambda listed: listed.key)
-        return self._read(newest.key, WalStretch)
+        return self.read(newest.key, WalStretch)
 
     def fingerprints(self, system_identifier: str) -> list[Fingerprint]:
         """All fingerprints, oldest first."""
@@ -124,6 +125,11 @@ class Catalog:
         for proofs in found.values():
             proofs.sort(key=lambda proof: proof.shown_at)
         return found
+
+    def checked(self, system_identifier: str) -> list[Checked]:
+        """What verifications have read back, oldest first."""
+        found = self.read_all(keys.checked(self.environment, system_identifier), Checked)
+        return sorted(found, key=lambda checked: checked.at)
 
     def snapshot(self, system_identifier: str) -> CatalogSnapshot:
         """Everything a plan needs about one cluster."""
@@ -144,7 +150,7 @@ class Catalog:
         for system_identifier in self.system_identifiers():
             key = keys.backup(self.environment, system_identifier, backup_id) + keys.RECOVERY_POINT
             if self.store.head(key) is not None:
-                return self._read(key, BaseBackup)
+                return self.read(key, BaseBackup)
         raise RecoveryPointMissing(
             f"no recovery point {backup_id} in {self.store.location}/{self.environment}",
             hint=f"list what exists: ledgerkeep list --environment {self.environment}",
@@ -158,7 +164,7 @@ class Catalog:
         for system_identifier in self.system_identifiers():
             key = keys.fingerprint(self.environment, system_identifier, fingerprint_id)
             if self.store.head(key) is not None:
-                return self._read(key, Fingerprint)
+                return self.read(key, Fingerprint)
         raise RecoveryPointMissing(
             f"no fingerprint {fingerprint_id} in {self.store.location}/{self.environment}",
             hint=f"list what exists: ledgerkeep list --environment {self.environment}",
@@ -204,6 +210,11 @@ class Catalog:
         key = keys.proof(self.environment, system_identifier, proof.recovery_point_id, name)
         self.write(key, proof, self.retention("backups"))
 
+    def commit_checked(self, system_identifier: str, checked: Checked) -> None:
+        """Write what was read back; without a lock, since it is removed when it has grown old."""
+        key = keys.checked_at(self.environment, system_identifier, checked.at)
+        self.write(key, checked, None)
+
     def retention(self, kind: str) -> Retention | None:
         """The Object Lock retention the policy asks for, from now: backups, wal or evidence."""
         lock = self.policy.storage.object_lock
@@ -222,7 +233,12 @@ class Catalog:
         """Write one record, once and for all."""
         self.store.put(key, record.to_json(), retention=retention, content_type="application/json")
 
-    def _read(self, key: str, kind: type[R]) -> R:
+    def read(self, key: str, kind: type[R]) -> R:
+        """One record.
+
+        :raises ObjectMissing, ObjectCorrupt:
+        :raises CatalogError: what lies there is no such record.
+        """
         try:
             return kind.from_json(self.store.get(key))
         except ValidationError as problem:
@@ -237,4 +253,4 @@ class Catalog:
         """Every record below a prefix; a few requests at a time, since each is small and far."""
         wanted = [item.key for item in self.store.list(prefix) if item.key.endswith(".json")]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="catalog") as readers:
-            return list(readers.map(lambda key: self._read(key, kind), wanted))
+            return list(readers.map(lambda key: self.read(key, kind), wanted))

@@ -10,12 +10,18 @@
         proofs/{recovery_point_id}/{time}-{level}.json
         holds/{hold_id}.json                 and {hold_id}.released.json when it has ended
         deployments/{deployment_id}.verified.json
+        archives/{archive_id}.json           what was copied to the vault; in the vault itself
+                                             archives/{archive_id}/ with begun.json first and
+                                             archive.json last
+        checked/{time}.json                  which stretches of WAL were read back then
     {environment}/evidence/…
     {environment}/reports/…
 
 WAL stretches and fingerprints are one object each, so the object itself is their
 `recovery-point.json`; they lie apart from the segments so that listing them stays cheap.
 """
+
+from datetime import UTC, datetime
 
 RECOVERY_POINT = "recovery-point.json"
 STREAM = "stream.json"
@@ -116,6 +122,32 @@ def deployments(environment: str, system_identifier: str) -> str:
 def deployment_verified(environment: str, system_identifier: str, deployment_id: str) -> str:
     """Key of the record that a deployment was verified; ids are checked before they come here."""
     return f"{deployments(environment, system_identifier)}{deployment_id}.verified.json"
+
+
+def checked(environment: str, system_identifier: str) -> str:
+    """Prefix of what verifications have read back."""
+    return f"{database(environment, system_identifier)}checked/"
+
+
+def checked_at(environment: str, system_identifier: str, at: datetime) -> str:
+    """Key of what was read back up to a moment; the keys sort like the moments."""
+    name = f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+    return f"{checked(environment, system_identifier)}{name}.json"
+
+
+def archives(environment: str, system_identifier: str) -> str:
+    """Prefix of what is known about yearly archives, here and in the vault."""
+    return f"{database(environment, system_identifier)}archives/"
+
+
+def archive_record(environment: str, system_identifier: str, archive_id: str) -> str:
+    """Key of the record, in the environment's own bucket, of an archive in the vault."""
+    return f"{archives(environment, system_identifier)}{archive_id}.json"
+
+
+def vault_archive(environment: str, system_identifier: str, archive_id: str) -> str:
+    """Prefix, in the vault, of what describes one archive; the copy lies where it lay here."""
+    return f"{archives(environment, system_identifier)}{archive_id}/"
 
 
 def evidence(environment: str) -> str:

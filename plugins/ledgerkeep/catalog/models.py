@@ -252,3 +252,17 @@ class Proof(Record):
     restore_seconds: float | None = None
     stops_because: str = ""
     """Why the level is not higher, in words for the report; empty when proven."""
+
+
+class Checked(Record):
+    """Stretches of WAL that one verification read back whole and found to be right.
+
+    Backups need none of this: their `intact` proof says the same.
+    """
+
+    schema_version: Literal[1] = 1
+    run: str
+    at: UtcDatetime
+    """When the last of them had been read."""
+    stretch_ids: list[str]
+    stored_bytes: int

@@ -151,6 +151,17 @@ class EvidenceLog:
             low = sequence
         return ChainHead(sequence=low, sha256=self._read_link(low).sha256 if low else None)
 
+    def began_at(self) -> datetime | None:
+        """When the first run of which there is evidence started; None: there is none.
+
+        Records' names begin with that moment, and they are listed before the links.
+        """
+        first = next(self.store.list(self._root), None)
+        if first is None or first.key.startswith(f"{self._root}chain/"):
+            return None
+        moment = first.key.removeprefix(self._root)[: len("2026/03/01/120000Z")]
+        return datetime.strptime(moment, "%Y/%m/%d/%H%M%SZ").replace(tzinfo=UTC)
+
     def read(self, since: datetime, until: datetime) -> list[EvidenceRecord]:
         """Records of the runs that started in [since, until), oldest first.
 
