@@ -100,6 +100,7 @@ def make_cluster(
         "shared_buffers": "64MB",
         "max_wal_size": "256MB",
         "log_min_messages": "warning",
+        **({"summarize_wal": "on"} if place.programs.major >= 17 else {}),
         **settings,
     }
     port = free_ports(1)[0]

@@ -21,6 +21,8 @@ from ledgerkeep.database.postgres.postmaster import init_cluster
 PROTECTED_SETTINGS = {
     # A fingerprint at an exact LSN needs a logical slot's exported snapshot.
     "wal_level": "logical",
+    # An incremental backup is made of the server's summaries of its WAL.
+    "summarize_wal": "on",
     "max_wal_senders": "10",
     "max_replication_slots": "20",
     "shared_buffers": "256MB",

@@ -8,9 +8,13 @@ one COPY in which every message says by its first byte what it is, then the stop
 The WAL that makes the backup consistent is part of it. So that the server cannot recycle that WAL
 while a long backup runs, a temporary physical slot is held on a second connection; it vanishes
 with the connection, however this process ends.
+
+An incremental backup differs in one thing: before it, on the same connection, the server is given
+the manifest of the backup that it builds on, and leaves out what its summaries of the WAL say has
+not changed since (PostgreSQL 17 and later: "UPLOAD_MANIFEST").
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -24,6 +28,7 @@ from ledgerkeep.database.postgres.address import ServerAddress, connect_replicat
 from ledgerkeep.database.postgres.replication_command import (
     CommandRefused,
     Rows,
+    copy_in,
     copy_messages,
     error_words,
     results,
@@ -31,10 +36,12 @@ from ledgerkeep.database.postgres.replication_command import (
     run,
     sqlstate,
 )
-from ledgerkeep.errors import BackupInterrupted, DatabaseError
+from ledgerkeep.errors import BackupInterrupted, DatabaseError, IncrementImpossible
 
 _SYNTAX_ERROR = "42601"  # also of "this build does not support compression with ZSTD"
 _DATA_CORRUPTED = "XX001"
+_NOT_NOW = "55000"  # what an increment needs is not there: summaries, or the parent's timeline
+_INSUFFICIENT_PRIVILEGE = "42501"
 _NEW_ARCHIVE, _DATA, _MANIFEST, _PROGRESS = b"ndmp"
 
 
@@ -48,6 +55,9 @@ class BackupOptions:
     """The server's own brake on reading, in MiB per second; None: as fast as it can."""
     compression_level: int = 1
     """zstd level asked of the server."""
+    parent_manifest: Iterable[memoryview] | None = None
+    """An incremental backup on the one with this manifest, to be given byte for byte as the server
+    once sent it; None: a full one."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,9 @@ class BackupStream:
     system_identifier: str
     start_lsn: int
     timeline: int
-    estimated_bytes: int
-    """The server's estimate of all archives before compression; the WAL is not in it."""
+    estimated_bytes: int | None
+    """The server's estimate of all archives before compression, without the WAL; None for an
+    incremental backup, of which nobody knows."""
     compressed: bool
     """Whether the archives arrive as zstd streams."""
     warnings: list[str] = field(default_factory=list)
@@ -139,6 +150,7 @@ def open_backup_stream(address: ServerAddress, options: BackupOptions) -> Iterat
     The server compresses with zstd where its build can; otherwise the archives arrive as they are.
 
     :raises DatabaseUnavailable, DatabaseAccessDenied, DatabaseError: it could not start.
+    :raises IncrementImpossible: it could not start as an incremental one.
     """
     lasting = address.lasting()
     with _connected(lasting) as connection, _connected(lasting) as keeper:
@@ -171,6 +183,8 @@ def _start(connection: PGconn, address: ServerAddress, options: BackupOptions) -
     identity = run(connection, "IDENTIFY_SYSTEM")
     warnings: list[str] = []
     connection.notice_handler = lambda notice: warnings.append(error_words(notice))
+    if options.parent_manifest is not None:
+        _upload_manifest(connection, options.parent_manifest)
     compressed = True
     try:
         start, tablespaces = _send(connection, options, compressed=True)
@@ -187,7 +201,9 @@ def _start(connection: PGconn, address: ServerAddress, options: BackupOptions) -
         system_identifier=str(identity[0][0]),
         start_lsn=parse_lsn(start[0][0]),
         timeline=int(start[0][1] or 0),
-        estimated_bytes=sum(int(size or 0) * 1024 for _, _, size in tablespaces),
+        estimated_bytes=None
+        if options.parent_manifest is not None
+        else sum(int(size or 0) * 1024 for _, _, size in tablespaces),
         compressed=compressed,
         warnings=warnings,
     )
@@ -196,8 +212,31 @@ def _start(connection: PGconn, address: ServerAddress, options: BackupOptions) -
 def _send(connection: PGconn, options: BackupOptions, *, compressed: bool) -> tuple[Rows, Rows]:
     """Send the command and return its two result sets; the COPY has begun then."""
     connection.send_query(_command(options, compressed=compressed).encode())
-    start, tablespaces, _copy = (rows_of(result) for result in results(connection))
+    try:
+        start, tablespaces, _copy = (rows_of(result) for result in results(connection))
+    except CommandRefused as problem:
+        if options.parent_manifest is not None and problem.sqlstate == _NOT_NOW:
+            raise _impossible(problem) from problem
+        raise
     return start, tablespaces
+
+
+def _upload_manifest(connection: PGconn, manifest: Iterable[memoryview]) -> None:
+    try:
+        copy_in(connection, "UPLOAD_MANIFEST", manifest)
+    except CommandRefused as problem:
+        if problem.sqlstate == _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise _impossible(problem) from problem
+
+
+def _impossible(problem: CommandRefused) -> IncrementImpossible:
+    detail = f" ({problem.detail.rstrip('.')})" if problem.detail else ""
+    return IncrementImpossible(
+        f"the server cannot take an incremental backup: {problem.words}{detail}",
+        hint="take a full backup for the next ones to build on; is summarize_wal on, and "
+        "wal_summary_keep_time longer than the time between two backups?",
+    )
 
 
 def _command(options: BackupOptions, *, compressed: bool) -> str:
@@ -217,6 +256,8 @@ def _command(options: BackupOptions, *, compressed: bool) -> str:
     ]
     if options.max_rate_mib_per_second is not None:
         words.append(f"MAX_RATE {options.max_rate_mib_per_second * 1024}")
+    if options.parent_manifest is not None:
+        words.append("INCREMENTAL")
     if compressed:
         words.append("COMPRESSION 'zstd'")
         words.append(f"COMPRESSION_DETAIL 'level={options.compression_level}'")

@@ -20,7 +20,7 @@ import psycopg
 from ledgerkeep import __version__
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import Archive, Deployment, StreamedBackup
+from ledgerkeep.catalog.models import Archive, BaseBackup, Deployment, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.archive_upload import (
     Pack,
@@ -73,9 +73,13 @@ class Origin:
     """The deployment that it is taken before."""
 
 
-def new_backup_id(server: ServerDescription) -> str:
-    """An id that sorts by time (the server's clock, UTC): `20260131T235959Z-F-1a2b3c4d`."""
-    return f"{server.clock:%Y%m%dT%H%M%SZ}-F-{token_hex(4)}"
+def new_backup_id(server: ServerDescription, *, incremental: bool = False) -> str:
+    """An id that sorts by time (the server's clock, UTC): `20260131T235959Z-F-1a2b3c4d`.
+
+    The letter is F for a full backup and I for an incremental one.
+    """
+    letter = "I" if incremental else "F"
+    return f"{server.clock:%Y%m%dT%H%M%SZ}-{letter}-{token_hex(4)}"
 
 
 def stream_base_backup(
@@ -86,28 +90,32 @@ def stream_base_backup(
     *,
     origin: Origin,
     progress: Progress,
+    parent: BaseBackup | None = None,
 ) -> StreamedBackup:
     """Store a base backup of the cluster, with the WAL that makes it consistent.
 
     :param connection: an ordinary connection to the same server.
     :param before: the server as it was before the backup.
     :param origin: who asked for it, and what for.
+    :param parent: store only what has changed since that backup; None: everything.
+    :raises IncrementImpossible: the server cannot tell what has changed since the parent.
+    :raises ObjectMissing, ObjectCorrupt: the parent's manifest is gone, or not what it was.
     :raises BackupInterrupted, DatabaseError, StorageError: nothing of it counts.
     """
-    backup_id = new_backup_id(before)
+    backup_id = new_backup_id(before, incremental=parent is not None)
     prefix = keys.backup(catalog.environment, before.system_identifier, backup_id)
     level = catalog.policy.storage.compression_level
     # An upload under way shows no object; with this one, the sweep finds the directory.
     begun = BackupBegun(id=backup_id, run=origin.run, at=before.clock)
     catalog.store.put(prefix + BEGUN, begun.to_json(), content_type="application/json")
-    options = _options(catalog.policy.database.full_backup, backup_id, level)
+    options = _options(catalog, backup_id, parent)
     with open_backup_stream(address, options) as stream:
         _same_cluster(stream, before)
         archives, manifest = _store_stream(stream, catalog.store, prefix, level, progress)
     for warning in stream.warnings:
         logger.warning("the server warned during backup %s: %s", backup_id, warning)
     after = _describe_after(connection, address)
-    streamed = _streamed(catalog, begun, origin, stream, before, after, archives, manifest)
+    streamed = _streamed(catalog, begun, origin, parent, stream, before, after, archives, manifest)
     catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
     return streamed
 
@@ -116,6 +124,7 @@ def _streamed(
     catalog: Catalog,
     begun: BackupBegun,
     origin: Origin,
+    parent: BaseBackup | None,
     stream: BackupStream,
     before: ServerDescription,
     after: ServerDescription,
@@ -130,6 +139,8 @@ def _streamed(
         created_at=after.clock,
         made_by=f"ledgerkeep {__version__}",
         run=begun.run,
+        method="incremental" if parent else "full",
+        parent_id=parent.id if parent else None,
         full_because=origin.full_because,
         deployment=origin.deployment,
         server_version=before.server_version,
@@ -158,12 +169,15 @@ def _describe_after(connection: psycopg.Connection, address: ServerAddress) -> S
         raise interrupted(address, str(problem)) from problem
 
 
-def _options(policy: FullBackup | None, backup_id: str, level: int) -> BackupOptions:
+def _options(catalog: Catalog, backup_id: str, parent: BaseBackup | None) -> BackupOptions:
+    policy = catalog.policy.database.full_backup or FullBackup(schedule=None)
     return BackupOptions(
         label=f"ledgerkeep {backup_id}",
-        checkpoint=policy.checkpoint if policy else "fast",
-        max_rate_mib_per_second=policy.max_rate_mib_per_second if policy else None,
-        compression_level=level,
+        checkpoint=policy.checkpoint,
+        max_rate_mib_per_second=policy.max_rate_mib_per_second,
+        compression_level=catalog.policy.storage.compression_level,
+        # Read when it is asked for; a byte that is not what it was ends the upload without an end.
+        parent_manifest=catalog.store.read(parent.manifest) if parent else None,
     )
 
 
@@ -205,7 +219,8 @@ class _Receiver:
                 self._write(event)
             elif isinstance(event, ServerProgress):
                 self.raw_bytes = event.raw_bytes
-                total = max(stream.estimated_bytes, self.raw_bytes)
+                estimate = stream.estimated_bytes
+                total = None if estimate is None else max(estimate, self.raw_bytes)
                 progress(self.raw_bytes, total, "base backup")
             elif isinstance(event, ArchiveBegins):
                 self._finish()

@@ -8,19 +8,24 @@ end. What was good before stays as it is, whatever happens here.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+
+import psycopg
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.chain import by_id, is_whole
 from ledgerkeep.catalog.models import BaseBackup, Proof, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
-from ledgerkeep.database.postgres.description import describe
+from ledgerkeep.database.postgres.description import ServerDescription, describe
 from ledgerkeep.database.postgres.lineage import check_lineage
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.read_back import ReadBack, read_back
 from ledgerkeep.database.postgres.slots import ensure_slot
-from ledgerkeep.errors import PageChecksumFailure, RecoveryPointMissing
+from ledgerkeep.errors import ChainBroken, PageChecksumFailure, RecoveryPointMissing
 from ledgerkeep.model import utc_now
 from ledgerkeep.progress import Progress
 
@@ -46,6 +51,26 @@ def take_full_backup(
     :raises ForeignCluster, TimelineDiverged: this is not the cluster the catalog knows.
     :raises DatabaseError, StorageError: it failed; nothing of it counts.
     """
+    turn = backup_turn(address, catalog, run=origin.run, adopt_timeline=adopt_timeline)
+    with turn as (connection, server):
+        # Every byte from the server to the store.
+        streamed = stream_base_backup(
+            address, connection, server, catalog, origin=origin, progress=progress
+        )
+    return streamed.id
+
+
+@contextmanager
+def backup_turn(
+    address: ServerAddress, catalog: Catalog, *, run: str, adopt_timeline: int | None = None
+) -> Iterator[tuple[psycopg.Connection, ServerDescription]]:
+    """What comes before every base backup; for a block, nobody else takes or removes one.
+
+    Yields an ordinary connection, and the server as it is.
+
+    :param adopt_timeline: see `check_lineage`.
+    :raises OperationRunning, ForeignCluster, TimelineDiverged, DatabaseError, StorageError:
+    """
     policy = catalog.policy.database
     # One backup at a time: the lock lives in the server, so it holds across workers.
     with operation_lock(address.lasting(), f"{catalog.environment}/base backup") as connection:
@@ -56,12 +81,8 @@ def take_full_backup(
         if policy.wal_shipping is not None:
             ensure_slot(connection, policy.wal_shipping.slot)
         # What killed runs have left costs money and proves nothing.
-        sweep_unfinished(catalog, server.system_identifier, run=origin.run)
-        # Every byte from the server to the store.
-        streamed = stream_base_backup(
-            address, connection, server, catalog, origin=origin, progress=progress
-        )
-    return streamed.id
+        sweep_unfinished(catalog, server.system_identifier, run=run)
+        yield connection, server
 
 
 def record_backup(catalog: Catalog, backup_id: str, *, run: str, progress: Progress) -> BaseBackup:
@@ -69,11 +90,14 @@ def record_backup(catalog: Catalog, backup_id: str, *, run: str, progress: Progr
 
     :raises RecoveryPointMissing: no backup of that id was streamed.
     :raises ObjectMissing, ObjectCorrupt: it is not whole; it will never count.
+    :raises ChainBroken: what it builds on has been removed meanwhile.
     :raises PageChecksumFailure: it exists, but the server found damaged pages while it was taken.
     """
     streamed = find_streamed(catalog, backup_id)
     # Every file, as the server's manifest says.
     found = read_back(catalog.store, streamed, progress)
+    # What it builds on is still there.
+    _check_parent(catalog, streamed)
     # From here on it must not be deleted; not earlier, or a broken one could not be swept.
     _retain(catalog, streamed)
     # The last write: now the backup exists.
@@ -129,6 +153,19 @@ def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> l
 
 def _may_be_recorded(streamed: StreamedBackup, run: str) -> bool:
     return streamed.run != run and utc_now() - streamed.created_at < _READ_BACK_WITHIN
+
+
+def _check_parent(catalog: Catalog, streamed: StreamedBackup) -> None:
+    if streamed.parent_id is None:
+        return
+    known = by_id(catalog.backups(streamed.system_identifier))
+    parent = known.get(streamed.parent_id)
+    if parent is None or not is_whole(parent, known):
+        raise ChainBroken(
+            f"backup {streamed.id} builds on {streamed.parent_id}, which was removed while it was "
+            "taken",
+            hint="nothing of it counts; take another backup, which will build on what is there",
+        )
 
 
 def _retain(catalog: Catalog, backup: StreamedBackup) -> None:

@@ -6,7 +6,7 @@ them. So libpq is only ever asked for what it has already, and the waiting is do
 """
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
@@ -16,6 +16,8 @@ from ledgerkeep.errors import DatabaseAccessDenied, DatabaseError
 _INSUFFICIENT_PRIVILEGE = "42501"
 _CONFIGURATION_LIMIT = "53400"
 _TOO_MANY_CONNECTIONS = "53300"
+_COPYING = (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_IN)
+_MESSAGE_BYTES = 65_536
 
 Rows = list[list[str | None]]
 
@@ -27,6 +29,7 @@ class CommandRefused(Exception):
         super().__init__(error_words(result))
         self.words = error_words(result)
         self.sqlstate = sqlstate(result)
+        self.detail = _words(result, pq.DiagnosticField.MESSAGE_DETAIL)
 
     def as_database_error(self, what: str) -> DatabaseError:
         """The refusal of `what` (such as `a base backup of …`) as one of our errors."""
@@ -66,7 +69,7 @@ def results(connection: PGconn) -> Iterator[PGresult]:
     """
     while (result := _next_result(connection)) is not None:
         yield result
-        if result.status == pq.ExecStatus.COPY_OUT:
+        if result.status in _COPYING:
             return
 
 
@@ -85,6 +88,30 @@ def copy_messages(connection: PGconn) -> Iterator[memoryview]:
         else:
             poller.poll()
             connection.consume_input()
+
+
+def copy_in(connection: PGconn, command: str, pieces: Iterable[memoryview]) -> None:
+    """Run a command that takes data, with that data; returns when the server has accepted all.
+
+    :param pieces: when it raises, the connection is of no more use: what was sent has no end.
+    :raises CommandRefused:
+    :raises psycopg.OperationalError: the connection broke.
+    """
+    connection.send_query(command.encode())
+    for result in results(connection):
+        rows_of(result)
+    connection.nonblocking = 1
+    try:
+        for piece in pieces:
+            for start in range(0, len(piece), _MESSAGE_BYTES):
+                connection.put_copy_data(piece[start : start + _MESSAGE_BYTES])
+                _flush(connection)
+        connection.put_copy_end()
+        _flush(connection)
+    finally:
+        connection.nonblocking = 0
+    for result in results(connection):
+        rows_of(result)
 
 
 def rows_of(result: PGresult) -> Rows:
@@ -107,8 +134,12 @@ def sqlstate(result: PGresult) -> str | None:
 
 def error_words(result: PGresult) -> str:
     """What the server said, on one line."""
-    words = _text(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY))
-    return " ".join((words or _text(result.error_message) or "(no words)").split())
+    words = _words(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+    return words or " ".join((_text(result.error_message) or "(no words)").split())
+
+
+def _words(result: PGresult, field: pq.DiagnosticField) -> str:
+    return " ".join((_text(result.error_field(field)) or "").split())
 
 
 def _next_result(connection: PGconn) -> PGresult | None:
@@ -119,9 +150,17 @@ def _next_result(connection: PGconn) -> PGresult | None:
     return connection.get_result()
 
 
-def _poller(connection: PGconn) -> select.poll:
+def _flush(connection: PGconn) -> None:
+    poller = _poller(connection, select.POLLIN | select.POLLOUT)
+    while connection.flush():
+        poller.poll()
+        # A server that has something to say may not read on before it has been heard.
+        connection.consume_input()
+
+
+def _poller(connection: PGconn, events: int = select.POLLIN) -> select.poll:
     poller = select.poll()
-    poller.register(connection.socket, select.POLLIN)
+    poller.register(connection.socket, events)
     return poller
 
 

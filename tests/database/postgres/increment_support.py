@@ -1,0 +1,85 @@
+"""What the tests of incremental backups share: taking one, and combining a chain by hand."""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from include.sandbox.place import Place
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import BaseBackup
+from ledgerkeep.database.postgres.base_backup import Origin
+from ledgerkeep.database.postgres.full_backup import record_backup
+from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
+from ledgerkeep.database.postgres.postmaster import Postmaster, running
+from ledgerkeep.progress import no_progress
+from tests.conftest import Cluster
+from tests.database.postgres.backup_support import RUN, extract_plainly
+
+
+def incremental_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBackup:
+    """Both steps of an incremental backup."""
+    backup_id = take_incremental_backup(
+        cluster.address, catalog, origin=Origin(run), progress=no_progress
+    )
+    return record_backup(catalog, backup_id, run=run, progress=no_progress)
+
+
+def combine_by_hand(
+    catalog: Catalog, chain: Sequence[BaseBackup], room: Path, place: Place
+) -> Path:
+    """Each backup of a chain extracted and verified, then combined: the data directory."""
+    parts, mappings = [], []
+    for number, backup in enumerate(chain):
+        part = room / f"part{number}"
+        extract_plainly(catalog, backup, part, place)
+        manifest = part / "backup_manifest"
+        manifest.write_bytes(catalog.store.get(backup.manifest.key))
+        place.account.own(manifest)
+        mappings = _link_tablespaces(backup, part, room)
+        # Its place is taken by the links, which is how pg_combinebackup knows tablespaces.
+        (part / "tablespace_map").unlink(missing_ok=True)
+        run_program(place, "pg_verifybackup", "-n", "--ignore=tablespace_map", str(part))
+        parts.append(str(part))
+    run_program(place, "pg_combinebackup", *parts, "-o", str(room / "data"), *mappings)
+    return room / "data"
+
+
+def _link_tablespaces(backup: BaseBackup, part: Path, room: Path) -> list[str]:
+    """Links as `pg_basebackup -F plain` makes them; the options that move them."""
+    options = []
+    for archive in backup.archives:
+        if archive.tablespace_oid is not None:
+            extracted = f"{part}.{archive.tablespace_oid}"
+            (part / "pg_tblspc" / str(archive.tablespace_oid)).symlink_to(extracted)
+            options.append(f"--tablespace-mapping={extracted}={room}/ts{archive.tablespace_oid}")
+    return options
+
+
+def run_program(place: Place, name: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs under the servers' account."""
+    done = subprocess.run(
+        [place.programs.path(name), *arguments],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        **place.account.popen(),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def combined(
+    catalog: Catalog, chain: Sequence[BaseBackup], room: Path, place: Place
+) -> Iterator[Postmaster]:
+    """A server on a chain that was combined by hand, up and consistent."""
+    data = combine_by_hand(catalog, chain, room, place)
+    with running(
+        place.programs,
+        place.account,
+        data,
+        sockets=room,
+        log=room / "log",
+        settings={"archive_mode": "off"},
+    ) as server:
+        yield server
