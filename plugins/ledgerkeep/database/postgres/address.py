@@ -21,6 +21,7 @@ _DENIED = (
     "must be superuser or replication",
     "permission denied to start WAL sender",
 )
+_NOT_TRUSTED = ("certificate verify failed", "does not match host name", "root certificate file")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,12 @@ def connection_error(address: ServerAddress, words: str) -> DatabaseError:
             f"the server refused {address}: {said}",
             hint="check the connection's role and password, that the role has REPLICATION, "
             "and that pg_hba.conf admits it for replication from this worker",
+        )
+    if any(word in said for word in _NOT_TRUSTED):
+        return DatabaseError(
+            f"the server at {address} cannot be trusted: {said}",
+            hint="sslrootcert must hold the authority that signed the server's certificate, and "
+            "the connection's host must be a name in that certificate",
         )
     return DatabaseUnavailable(
         f"no connection to {address}: {said}",
