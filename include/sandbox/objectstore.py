@@ -146,7 +146,15 @@ def admin_client(server: ObjectStore):
 
 def identities(user: Credentials, admin: Credentials) -> str:
     """SeaweedFS's file of who may do what: Ledgerkeep's own identity lacks `Admin`."""
-    may = ["Read", "Write", "List", "Tagging", "GetObjectRetention", "PutObjectRetention"]
+    may = [
+        "Read",
+        "Write",
+        "List",
+        "Tagging",
+        "GetObjectRetention",
+        "PutObjectRetention",
+        "GetBucketObjectLockConfiguration",
+    ]
     known = [_identity("ledgerkeep", user, may), _identity("admin", admin, ["Admin", *may])]
     return json.dumps({"identities": known})
 

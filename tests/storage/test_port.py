@@ -206,6 +206,12 @@ def test_a_lock_can_be_put_on_later_and_prolonged(store):
         store.retain("gone", Retention(mode="COMPLIANCE", until=until))
 
 
+def test_a_bucket_with_object_lock_says_so(store):
+    assert store.keeps_locks()
+    store.put("k", b"body")
+    assert store.head("k").storage_class == "STANDARD"
+
+
 def test_a_sweep_removes_only_what_is_below_the_prefix_and_old_enough(store):
     for key in ("p/1", "p/2", "other"):
         store.put(key, b"")

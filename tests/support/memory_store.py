@@ -25,18 +25,25 @@ class MemoryObject:
     body: bytes
     metadata: dict[str, str]
     retention: Retention | None
+    storage_class: str = "STANDARD"
     modified_at: datetime = field(default_factory=utc_now)
 
 
 class MemoryStore:
     """An `ObjectStore` whose bucket is a dictionary."""
 
-    def __init__(self, name: str = "memory") -> None:
+    def __init__(self, name: str = "memory", *, storage_class: str = "STANDARD") -> None:
         self.location = f"s3://{name}"
+        self.storage_class = storage_class
+        self.locking = True
         self.objects: dict[str, MemoryObject] = {}
 
     def check(self) -> None:
         """Always there."""
+
+    def keeps_locks(self) -> bool:
+        """See `ObjectStore`."""
+        return self.locking
 
     def put(
         self,
@@ -53,7 +60,9 @@ class MemoryStore:
         stored = StoredObject(key=key, size=len(body), sha256=new)
         about = {**(metadata or {}), "sha256": new}
         # In one step, so that of several threads exactly one creates the object.
-        kept = self.objects.setdefault(key, MemoryObject(body, about, retention))
+        kept = self.objects.setdefault(
+            key, MemoryObject(body, about, retention, self.storage_class)
+        )
         found = _hash(kept.body)
         if found != new:
             raise ObjectConflict(
@@ -105,6 +114,7 @@ class MemoryStore:
             modified_at=found.modified_at,
             metadata=found.metadata,
             retention=found.retention,
+            storage_class=found.storage_class,
         )
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:

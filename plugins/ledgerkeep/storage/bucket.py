@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from botocore.exceptions import ClientError
+
 from ledgerkeep.errors import ObjectMissing
 from ledgerkeep.storage.failures import CLIENT_FAILURES, Request, translate
 from ledgerkeep.storage.patience import try_until
@@ -19,9 +21,14 @@ from ledgerkeep.storage.ranges import RangeReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import (
+        HeadObjectOutputTypeDef,
+        ObjectLockConfigurationTypeDef,
+    )
 
 T = TypeVar("T")
+
+_NO_LOCK = ("ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration")
 
 IMPATIENT = 10.0
 """Seconds to wait for the store where waiting longer would only hide the real failure."""
@@ -42,11 +49,20 @@ class Bucket:
     """Bytes of an upload part; a smaller object is one request, either way."""
     concurrency: int
     """Parts or ranges in flight per object."""
+    storage_class: str | None = None
+    """Of everything that is created; None leaves it to the store, which takes STANDARD."""
 
     @property
     def location(self) -> str:
         """`s3://bucket`."""
         return f"s3://{self.name}"
+
+    @property
+    def creation(self) -> dict[str, Any]:
+        """What every request that creates an object says: encryption and storage class."""
+        if self.storage_class is None:
+            return dict(self.encryption)
+        return {**self.encryption, "StorageClass": self.storage_class}
 
     def ask(
         self,
@@ -99,7 +115,25 @@ class Bucket:
             metadata=answer.get("Metadata", {}),
             retention=_retention(answer),
             encryption=answer.get("ServerSideEncryption"),
+            storage_class=answer.get("StorageClass", "STANDARD"),
         )
+
+    def keeps_locks(self) -> bool:
+        """Whether the bucket was made with Object Lock.
+
+        :raises StorageError:
+        """
+        answer = self.ask("get lock", self._lock_configuration)
+        return answer.get("ObjectLockEnabled") == "Enabled"
+
+    def _lock_configuration(self) -> "ObjectLockConfigurationTypeDef":
+        try:
+            answer = self.client.get_object_lock_configuration(Bucket=self.name)
+        except ClientError as problem:
+            if problem.response["Error"].get("Code") in _NO_LOCK:
+                return {}
+            raise
+        return answer.get("ObjectLockConfiguration", {})
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """End a multipart upload and free its parts; one that is gone already is fine.

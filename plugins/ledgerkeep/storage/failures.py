@@ -76,6 +76,7 @@ _PERMISSIONS = {
     "list versions": "s3:ListBucketVersions",
     "list uploads": "s3:ListBucketMultipartUploads",
     "abort": "s3:AbortMultipartUpload",
+    "get lock": "s3:GetBucketObjectLockConfiguration",
 }
 
 
@@ -242,6 +243,14 @@ def _key_refused(code: str, request: Request) -> StorageError:
     )
 
 
+def _frozen(_code: str, request: Request) -> StorageError:
+    return StorageError(
+        f"{request.target} lies in cold storage and cannot be read yet",
+        hint="ask the store for a readable copy (aws s3api restore-object) and wait until it is "
+        "there, up to 48 hours; then run again",
+    )
+
+
 def _conflict(_code: str, request: Request) -> StorageError:
     return ObjectConflict(
         f"{request.target} exists already",
@@ -289,6 +298,7 @@ _FAMILIES: list[tuple[set[str], Callable[[str, Request], StorageError]]] = [
     ({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}, _expired),
     ({"RequestTimeTooSkewed"}, _skewed),
     ({"PreconditionFailed", "412"}, _conflict),
+    ({"InvalidObjectState"}, _frozen),
     (_ELSEWHERE, _elsewhere),
 ]
 

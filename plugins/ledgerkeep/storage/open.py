@@ -56,11 +56,16 @@ class StoreAccess:
 
 
 def open_store(
-    storage: Storage, settings: WorkerSettings, access: StoreAccess | None = None
+    storage: Storage,
+    settings: WorkerSettings,
+    access: StoreAccess | None = None,
+    *,
+    storage_class: str | None = None,
 ) -> S3Store:
     """The policy's bucket, ready to use; sends no request yet.
 
     :param access: None leaves endpoint and credentials to boto3's own chain.
+    :param storage_class: of everything that this store creates; None: STANDARD.
     :raises StorageError: the endpoint or the configuration is not usable.
     """
     access = access or StoreAccess()
@@ -79,6 +84,7 @@ def open_store(
             patience=settings.store_patience,
             part_size=storage.part_size_mib * 1024 * 1024,
             concurrency=storage.concurrency,
+            storage_class=storage_class,
         )
     )
 

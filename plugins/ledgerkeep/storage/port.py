@@ -50,6 +50,7 @@ class ObjectHead(Record):
     metadata: dict[str, str] = {}
     retention: Retention | None = None
     encryption: str | None = None
+    storage_class: str = "STANDARD"
 
 
 class ListedObject(Record):
@@ -84,6 +85,12 @@ class ObjectStore(Protocol):
         """Fail early: the bucket exists and may be listed.
 
         :raises BucketMissing, StoreAccessDenied, StoreUnavailable:
+        """
+
+    def keeps_locks(self) -> bool:
+        """Whether the bucket takes Object Lock retentions and holds to them.
+
+        :raises StoreAccessDenied, StoreUnavailable:
         """
 
     def put(

@@ -43,6 +43,10 @@ class S3Store:
             patience=min(self._bucket.patience, IMPATIENT),
         )
 
+    def keeps_locks(self) -> bool:
+        """Whether the bucket takes Object Lock retentions; see `ObjectStore`."""
+        return self._bucket.keeps_locks()
+
     def put(
         self,
         key: str,

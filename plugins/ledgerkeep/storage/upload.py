@@ -68,7 +68,7 @@ def put_object(bucket: Bucket, key: str, body: bytes, about: dict[str, Any]) -> 
                 IfNoneMatch="*",
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                 **about,
-                **bucket.encryption,
+                **bucket.creation,
             ),
             key=key,
         )
@@ -189,7 +189,7 @@ class Upload:
                 Key=self._key,
                 ChecksumAlgorithm="CRC32C",
                 **self._about,
-                **self._bucket.encryption,
+                **self._bucket.creation,
             ),
             key=self._key,
         )
