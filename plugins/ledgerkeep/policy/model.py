@@ -45,6 +45,7 @@ Duration = Annotated[
 ]
 Cron = Annotated[str, Field(pattern=rf"^({_CRON_FIELD} ){{4}}{_CRON_FIELD}$")]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
+Library = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.$/-]{1,120}$")]
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -240,6 +241,11 @@ class Database(PolicyModel):
     connection_id: Name
     cluster: Name
     databases: Annotated[list[Name], Field(min_length=1)]
+    preload_libraries: list[Library] = Field(
+        default=[],
+        description="Libraries that a restored copy cannot be read without (a table access "
+        "method, timescaledb); no other of the source's is loaded, since it may act by itself.",
+    )
     full_backup: FullBackup | None = None
     incremental_backup: IncrementalBackup | None = None
     pre_deployment: PreDeployment | None = None

@@ -89,7 +89,10 @@ def restore_cluster(
         purpose=purpose,
         created_at=started_at,
         plan=plan,
-        server_settings=backup.server_settings,
+        server_settings={
+            **backup.server_settings,
+            "shared_preload_libraries": ", ".join(catalog.policy.database.preload_libraries),
+        },
     )
     with clock.phase("extract"):
         room = Room.create(room_directory, record, worker.account)

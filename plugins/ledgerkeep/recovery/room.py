@@ -51,7 +51,7 @@ class RoomRecord(Record):
     created_at: UtcDatetime
     plan: RecoveryPlan
     server_settings: dict[str, str]
-    """Settings a hot standby must not undercut, as on the source."""
+    """Settings a hot standby must not undercut, as on the source, and the libraries to load."""
 
 
 class Room:

@@ -4,7 +4,9 @@ The source's postgresql.conf may lie outside its data directory, and what it say
 another machine: archiving to the real archive, preloaded libraries, network addresses. So the copy
 is started with a `config_file` of its own, and the source's `postgresql.auto.conf`, which would
 win over it, is set aside. The copy listens on a Unix socket only, archives nothing, streams from
-nobody, and starts no logical replication worker when it is promoted.
+nobody, and starts no logical replication worker when it is promoted. Of the source's libraries it
+loads those that the policy names because nothing could be read without them: others may act by
+themselves, like one that runs scheduled jobs.
 
 It recovers as a standby: where the WAL ends, a standby waits, while a plain recovery would end and
 open the database somewhere near the target without a word.
