@@ -1,12 +1,7 @@
 """A PostgreSQL server as our child: it lives as long as we hold it, and dies with us.
 
-Between this process and the postmaster stands a *ward*, a ten-line shell script that waits on a
-pipe whose other end only we hold. When we end, by whatever way, SIGKILL included, the kernel
-closes the pipe and the ward stops the server. So a killed worker leaves no orphaned server, on any
-Unix, without polling.
-
-The ward is a shell script because it runs under the servers' account, which may not be able to
-reach our Python interpreter. Nothing in it comes from a parameter: paths are its arguments.
+A ward stands between this process and the postmaster (see `ward`): a killed worker leaves no
+orphaned server.
 """
 
 import os
@@ -21,20 +16,8 @@ from psycopg import pq
 
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.programs import Account, Programs
+from ledgerkeep.database.postgres.ward import Ward
 from ledgerkeep.errors import RestoreFailed
-
-_WARD = """
-exec 3<&0 </dev/null
-"$@" 3<&- &
-server=$!
-( read -r _ <&3; kill -QUIT "$server" 2>/dev/null ) &
-watch=$!
-exec 3<&-
-wait "$server"
-status=$?
-kill "$watch" 2>/dev/null
-exit "$status"
-"""
 
 
 class Postmaster:
@@ -47,14 +30,12 @@ class Postmaster:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
-        hold: int,
+        ward: Ward,
         log: Path,
         data: Path,
         address: ServerAddress,
     ) -> None:
-        self._process = process
-        self._hold: int | None = hold
+        self._ward = ward
         self.log = log
         self.data = data
         self.address = address
@@ -88,27 +69,16 @@ class Postmaster:
         command = [programs.path("postgres"), "-D", str(data)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
-        theirs, ours = os.pipe()
         with log.open("ab") as output:
             account.own(log)
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _WARD, "ward", *command],
-                stdin=theirs,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=data,
-                start_new_session=True,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                **account.popen(),  # type: ignore[call-overload]
-            )
-        os.close(theirs)
+            ward = Ward.start(command, account, directory=data, output=output)
         address = ServerAddress(host=str(sockets), port=port, user=user)
-        return cls(process, ours, log, data, address)
+        return cls(ward, log, data, address)
 
     @property
     def alive(self) -> bool:
         """Whether the server still runs."""
-        return self._process.poll() is None
+        return self._ward.alive
 
     def answers(self) -> bool:
         """Whether it accepts connections (read-only ones included)."""
@@ -146,26 +116,10 @@ class Postmaster:
             pid = self._postmaster_pid()
             if pid is not None and not immediate:
                 _signal(pid, signal.SIGINT)
-                if self._ended_within(timeout):
-                    self._release()
+                if self._ward.ended_within(timeout):
+                    self._ward.let_go()
                     return
-        self._release()
-        if not self._ended_within(10):
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def _release(self) -> None:
-        # Taken out first: a descriptor that is closed twice may be somebody else's by then.
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            os.close(hold)
-
-    def _ended_within(self, seconds: float) -> bool:
-        try:
-            self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        self._ward.end()
 
     def _postmaster_pid(self) -> int | None:
         try:
