@@ -27,7 +27,10 @@ from tests.recovery.conftest import History
 def start_restore(
     history: History, target: RecoveryTarget, room: Path, settings: WorkerSettings, *, hang_in: str
 ) -> "subprocess.Popen[bytes]":
-    """Start a restore; it writes a line and hangs when its progress speaks of `hang_in`."""
+    """Start a restore; it writes a line and hangs when its progress speaks of `hang_in`.
+
+    A program that combines a chain then hangs with it.
+    """
     task = {
         "endpoint": history.s3.endpoint,
         "access_key": history.s3.user.access_key,
@@ -71,12 +74,11 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
 
 
 @contextmanager
-def little_space(directory: Path) -> Iterator[None]:
-    """A file system of 24 MB there for a block; without root, files of at most 4 MB."""
+def little_space(directory: Path, megabytes: int = 24) -> Iterator[None]:
+    """A file system of so many MB there for a block; without root, files of at most 4 MB."""
     if os.geteuid() == 0:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", directory], check=True
-        )
+        options = f"size={megabytes}m,mode=755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True)
         try:
             yield
         finally:
@@ -92,6 +94,18 @@ def little_space(directory: Path) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
+def suspend(program: str) -> None:
+    """Stop a program that this process has just started, in the middle of its work."""
+
+    def found() -> list[psutil.Process]:
+        children = psutil.Process().children(recursive=True)
+        return [child for child in children if child.name() == program]
+
+    wait_until(lambda: bool(found()))
+    for process in found():
+        process.suspend()
+
+
 def main() -> None:
     """The process."""
     task = json.load(sys.stdin)
@@ -99,9 +113,14 @@ def main() -> None:
     server = ObjectStore(task["endpoint"], user, user)
 
     def hang(done: int, total: int | None, what: str) -> None:
-        if what.startswith(task["hang_in"]) and done > 0:
-            print("hanging", flush=True)
-            time.sleep(600)
+        if not what.startswith(task["hang_in"]):
+            return
+        if what.startswith("combining"):
+            suspend("pg_combinebackup")
+        elif done == 0:
+            return
+        print("hanging", flush=True)
+        time.sleep(600)
 
     restore_cluster(
         make_catalog(server, Policy.model_validate_json(task["policy"])),

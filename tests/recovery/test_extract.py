@@ -90,7 +90,7 @@ def stored(
 
 def extract(store: MemoryStore, made: BaseBackup, directory: Path) -> Room:
     room = Room.create(directory, record(), US)
-    extract_backup(store, made, room, US, no_progress)
+    extract_backup(store, made, room.destination, US, no_progress, lasting=False)
     return room
 
 

@@ -134,8 +134,7 @@ class PrepareRoomOperator(RoomOperator):
         directory, plan = self.room_directory(context), self.recovery_plan()
         with self.ending_well(context):
             remove_own_room(directory, run_name(context))
-            backup = self.catalog.find_backup(plan.backup_id)
-            preflight(self.catalog, plan, backup, directory, self.settings)
+            preflight(self.catalog, plan, directory, self.settings)
         self.log.info("the copy will be made in %s", directory)
         return str(directory)
 

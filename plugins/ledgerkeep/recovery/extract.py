@@ -5,6 +5,9 @@ files are written with plain system calls, and each one's size and CRC-32C are c
 server's own manifest. Python's tarfile takes three times as long. Nothing is trusted before the
 end of the pass, and a copy that fails in it is removed.
 
+The backups of a chain go to a directory each, to be combined there (see `combine`). Of the WAL that
+each brings, only the last one's is needed; that of the others is checked and not written.
+
 Tablespaces go below the room, never to the paths they had on the source: the links in pg_tblspc
 are ours, and the server's `tablespace_map`, which would put them back, is left out.
 """
@@ -12,6 +15,7 @@ are ours, and the server's `tablespace_map`, which would put them back, is left 
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,12 +29,13 @@ from ledgerkeep.database.postgres.programs import Account
 from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKind
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
-from ledgerkeep.recovery.room import Room
+from ledgerkeep.recovery.room import Destination, Room
 from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEFT_OUT = "tablespace_map"
+_WAL = "pg_wal/"
 
 
 @dataclass
@@ -41,11 +46,70 @@ class Extracted:
     raw_bytes: int = 0
 
 
-def extract_backup(
-    store: ObjectStore, backup: BaseBackup, room: Room, account: Account, progress: Progress
+def extract_chain(
+    store: ObjectStore,
+    chain: Sequence[BaseBackup],
+    room: Room,
+    account: Account,
+    progress: Progress,
+    *,
+    lasting: bool,
 ) -> Extracted:
-    """Write a backup's files into the room and check each against the manifest.
+    """Write every backup of a chain into the room, each to a directory of its own, to be combined.
 
+    :param chain: from the full backup to the last incremental.
+    :param lasting: see `extract_backup`.
+    :raises ObjectCorrupt, RestoreFailed: see `extract_backup`; the backup is named.
+    """
+    total = Extracted()
+    all_bytes = sum(backup.raw_bytes for backup in chain)
+    for backup in chain:
+        destination = room.member(backup.id)
+        destination.make(account)
+        try:
+            extracted = extract_backup(
+                store,
+                backup,
+                destination,
+                account,
+                _going_on(progress, total.raw_bytes, all_bytes),
+                lasting=lasting,
+                with_wal=backup is chain[-1],
+            )
+        except ObjectCorrupt as problem:
+            raise ObjectCorrupt(
+                f"backup {backup.id} of the chain of {chain[-1].id}: {problem.message}",
+                hint=problem.hint,
+            ) from problem
+        total.files += extracted.files
+        total.raw_bytes += extracted.raw_bytes
+    return total
+
+
+def _going_on(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one part, told as that of the whole."""
+
+    def told(done: int, _: int | None, what: str) -> None:
+        progress(before + done, total, what)
+
+    return told
+
+
+def extract_backup(
+    store: ObjectStore,
+    backup: BaseBackup,
+    destination: Destination,
+    account: Account,
+    progress: Progress,
+    *,
+    lasting: bool,
+    with_wal: bool = True,
+) -> Extracted:
+    """Write a backup's files and check each against the manifest.
+
+    :param destination: directories that exist and are empty.
+    :param lasting: the files are to survive a power cut: they are flushed meanwhile.
+    :param with_wal: also write the WAL that makes the backup consistent.
     :raises ObjectCorrupt: a stored byte is not what was written; the object or file is named.
     :raises RestoreFailed: the file system is full or refuses.
     """
@@ -56,12 +120,12 @@ def extract_backup(
     written = Extracted()
     try:
         for archive in backup.archives:
-            with WriteBehind(STEP if room.record.purpose == "recovery" else None) as behind:
-                writer = _ArchiveWriter(archive, expected, room, account, behind)
+            with WriteBehind(STEP if lasting else None) as behind:
+                writer = _ArchiveWriter(archive, expected, destination, account, behind, with_wal)
                 _write_archive(store, archive, writer, written, backup.raw_bytes, progress)
             writer.nothing_missing()
     except OSError as problem:
-        raise _refused(problem, room, backup, written) from problem
+        raise _refused(problem, destination.data.parent, backup, written) from problem
     return written
 
 
@@ -93,16 +157,18 @@ class _ArchiveWriter:
         self,
         archive: Archive,
         expected: dict[int | None, dict[str, ManifestFile]],
-        room: Room,
+        destination: Destination,
         account: Account,
         behind: WriteBehind,
+        with_wal: bool,
     ) -> None:
         self._archive = archive
         self._behind = behind
+        self._with_wal = with_wal
         self._expected = expected.get(archive.tablespace_oid, {})
         self._account = account
-        self._room = room
-        self._root = room.data
+        self._destination = destination
+        self._root = destination.data
         self._descriptor = -1
         self._size = 0
         self._checksum = 0
@@ -111,9 +177,9 @@ class _ArchiveWriter:
 
     def _tablespace(self, oid: int) -> Path:
         """The tablespace's directory, and our own link to it."""
-        root = self._room.tablespaces / str(oid)
+        root = self._destination.tablespaces / str(oid)
         root.mkdir(mode=0o700, exist_ok=True)
-        links = self._room.data / "pg_tblspc"
+        links = self._destination.data / "pg_tblspc"
         links.mkdir(mode=0o700, exist_ok=True)
         link = links / str(oid)
         if not link.is_symlink():
@@ -131,12 +197,15 @@ class _ArchiveWriter:
                 return
             path.mkdir(mode=member.mode or 0o700, parents=True, exist_ok=True)
             self._account.own(path)
-        elif member.kind is MemberKind.FILE and member.name != _LEFT_OUT:
+        elif member.kind is MemberKind.FILE and self._is_written(member.name):
             self._descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode
             )
             if self._account.is_other:
                 os.fchown(self._descriptor, self._account.uid, self._account.gid)
+
+    def _is_written(self, name: str) -> bool:
+        return name != _LEFT_OUT and (self._with_wal or not name.startswith(_WAL))
 
     def write(self, piece: memoryview) -> None:
         """Write the next payload."""
@@ -154,7 +223,7 @@ class _ArchiveWriter:
         known = self._expected.pop(member.name, None)
         if known is None:
             # The WAL that comes with a backup is not in the manifest; PostgreSQL checks it itself.
-            if not member.name.startswith("pg_wal/"):
+            if not member.name.startswith(_WAL):
                 raise self._corrupt(f"the file {member.name} is in it but not in the manifest")
         elif (known.size, known.crc32c) != (self._size, self._checksum):
             raise self._corrupt(
@@ -197,17 +266,19 @@ def _inside(name: str) -> str:
     return name
 
 
-def _refused(problem: OSError, room: Room, backup: BaseBackup, written: Extracted) -> RestoreFailed:
-    if problem.errno not in _NO_ROOM:
+def _refused(
+    problem: OSError, directory: Path, backup: BaseBackup, written: Extracted
+) -> RestoreFailed:
+    if problem.errno not in NO_SPACE:
         return RestoreFailed(
-            f"the restore to {room.directory} failed: {problem.strerror}"
+            f"the restore to {directory} failed: {problem.strerror}"
             + (f" ({problem.filename})" if problem.filename else ""),
             hint="look at the permissions and the health of that file system",
         )
-    free = shutil.disk_usage(room.directory).free
+    free = shutil.disk_usage(directory).free
     missing = max(backup.raw_bytes - written.raw_bytes - free, 0)
     return RestoreFailed(
-        f"the file system of {room.directory} is full after {format_bytes(written.raw_bytes)} "
+        f"the file system of {directory} is full after {format_bytes(written.raw_bytes)} "
         f"of {format_bytes(backup.raw_bytes)}: {problem.strerror}",
         hint=f"free at least {format_bytes(missing)} more there, or restore to another directory; "
         "the partial copy was removed",

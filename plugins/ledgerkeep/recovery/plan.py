@@ -1,9 +1,10 @@
 """The recovery plan: what would be restored, from what, and whether it can be, before it is.
 
 A pure function of the catalog, the listed WAL, the target and the clock. The newest backup that
-ended at or before the target is chosen, since every older one needs all of its WAL and more. A
-target that no unbroken chain leads to is refused with the exact reason and with the nearest
-targets before and after it that can be reached.
+ended at or before the target is chosen, full or incremental, since every older one needs all of its
+WAL and more. An incremental counts only with all that it builds on: one whose chain is broken is
+passed over, and the plan says so. A target that no unbroken chain leads to is refused with the
+exact reason and with the nearest targets before and after it that can be reached.
 
 Public, and stable:
 `plan_recovery(snapshot, wal, target, *, backup_id=None, now) -> RecoveryPlan`,
@@ -11,10 +12,13 @@ Public, and stable:
 what the plan is made of, and `RecoveryPlan` with `describe()`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
+from ledgerkeep.catalog.chain import by_id, chain_of, is_whole
 from ledgerkeep.catalog.lsn import Lsn, format_lsn
 from ledgerkeep.catalog.models import BaseBackup, Proof
 from ledgerkeep.errors import RecoveryPointMissing
@@ -28,6 +32,20 @@ from ledgerkeep.recovery.wal_index import Branch, WalIndex, load_wal_index
 ASSUMED_RATE = 100_000_000
 """Bytes per second of a restore, where none was measured yet."""
 
+_LISTED = 8
+"""Backups of a chain that people are told one by one."""
+
+
+class PlannedBackup(Record):
+    """One backup of the chain that is restored."""
+
+    id: str
+    method: Literal["full", "incremental"]
+    stored_bytes: int
+    """Bytes to download."""
+    raw_bytes: int
+    """Bytes that it unpacks to."""
+
 
 class RecoveryPlan(Record):
     """One recovery, decided: enough to carry it out and to show it to a person first."""
@@ -39,6 +57,8 @@ class RecoveryPlan(Record):
     backup_id: str
     backup_stopped_at: UtcDatetime
     backup_stop_lsn: Lsn
+    chain: list[PlannedBackup]
+    """What is restored, from a full backup to `backup_id`; a full backup stands alone."""
     server_version: int
     segment_size: int
     timeline: int
@@ -53,8 +73,10 @@ class RecoveryPlan(Record):
     reaches_time: UtcDatetime
     """Every transaction committed before this moment is available to the replay."""
     backup_stored_bytes: int
+    """Of all backups of the chain."""
     wal_stored_bytes: int
     backup_raw_bytes: int
+    """Of all backups of the chain."""
     wal_raw_bytes: int
     recovery_settings: dict[str, str]
     """`recovery_target…` settings of the server."""
@@ -64,7 +86,7 @@ class RecoveryPlan(Record):
     expected_from: str
     """Where the expectation comes from, in words."""
     missing: list[str] = []
-    """What a later target would need and does not find; this target does not."""
+    """What a later target, or a shorter way to this one, would need and does not find."""
 
     @property
     def major(self) -> int:
@@ -83,8 +105,11 @@ class RecoveryPlan(Record):
 
     @property
     def bytes_to_write(self) -> int:
-        """Bytes on disk at most: the data, and WAL that passes through."""
-        return self.backup_raw_bytes + self.wal_raw_bytes
+        """Bytes on disk at most: the data, and WAL that passes through.
+
+        The backups of a chain, and what they are combined to, lie beside each other for a while.
+        """
+        return self.backup_raw_bytes * (2 if len(self.chain) > 1 else 1) + self.wal_raw_bytes
 
     def describe(self) -> list[str]:
         """The plan for people, one line a fact."""
@@ -99,6 +124,7 @@ class RecoveryPlan(Record):
             f"target:        {self.target}",
             f"base backup:   {self.backup_id}, ended {self.backup_stopped_at:%Y-%m-%d %H:%M:%S}Z "
             f"at {format_lsn(self.backup_stop_lsn)}",
+            *self._describe_chain(),
             f"WAL:           {wal}",
             f"WAL reaches:   {self.reaches_time:%Y-%m-%d %H:%M:%S}Z, "
             f"{format_lsn(self.available_until)}",
@@ -107,6 +133,17 @@ class RecoveryPlan(Record):
             f"stops by:      {settings or 'the end of the WAL'}",
             f"expected time: {self.expected_seconds:.0f} s ({self.expected_from})",
             *(f"missing:       {words}" for words in self.missing),
+        ]
+
+    def _describe_chain(self) -> list[str]:
+        if len(self.chain) == 1:
+            return []
+        ids = [one.id for one in self.chain]
+        if len(ids) > _LISTED:
+            ids[2:-2] = [f"({len(ids) - 4} more)"]
+        return [
+            f"chain:         a full backup and {len(self.chain) - 1} incremental: "
+            + " → ".join(ids)
         ]
 
 
@@ -133,21 +170,22 @@ def plan_recovery(
     :param backup_id: use this base backup instead of the newest that fits.
     :raises TargetUnreachable: no unbroken chain leads there; the hint names the nearest targets.
     :raises RecoveryPointMissing: there is no backup of that id.
+    :raises ChainBroken: the backup of that id builds on one that is gone.
     """
-    if backup_id is not None and backup_id not in {backup.id for backup in snapshot.backups}:
-        raise RecoveryPointMissing(
-            f"no base backup {backup_id} of the cluster {snapshot.system_identifier}",
-            hint=f"list what exists: ledgerkeep list --environment {snapshot.environment}",
-        )
-    found = [
-        [reach for reach in reaches(snapshot, wal, timeline) if _wanted(reach, backup_id)]
-        for timeline in _timelines(snapshot, wal, target)
-    ]
-    for along_one_lineage in found:
-        choice = _choose(along_one_lineage, target)
+    if backup_id is not None:
+        _check_wanted(snapshot, backup_id)
+    all_broken: list[Reach] = []
+    all_sound: list[Reach] = []
+    for timeline in _timelines(snapshot, wal, target):
+        found = [one for one in reaches(snapshot, wal, timeline) if _wanted(one, backup_id)]
+        sound = [reach for reach in found if not reach.lacks]
+        broken = [reach for reach in found if reach.lacks and _choose([reach], target)]
+        choice = _choose(sound, target)
         if choice is not None and not (target.time and target.time > now):
-            return _plan(snapshot, wal, target, choice)
-    raise unreachable(snapshot, [reach for some in found for reach in some], target, now)
+            return _plan(snapshot, wal, target, choice, broken)
+        all_sound += sound
+        all_broken += broken
+    raise unreachable(snapshot, all_sound, target, now, _newest_words(all_broken))
 
 
 def plan_from_catalog(
@@ -162,6 +200,22 @@ def plan_from_catalog(
     snapshot = catalog.snapshot(system_identifier)
     wal = load_wal_index(catalog, system_identifier)
     return plan_recovery(snapshot, wal, target, backup_id=backup_id, now=now or utc_now())
+
+
+def _check_wanted(snapshot: CatalogSnapshot, backup_id: str) -> None:
+    known = by_id(snapshot.backups)
+    if backup_id not in known:
+        raise RecoveryPointMissing(
+            f"no base backup {backup_id} of the cluster {snapshot.system_identifier}",
+            hint=f"list what exists: ledgerkeep list --environment {snapshot.environment}",
+        )
+    chain_of(known[backup_id], known)
+
+
+def _newest_words(broken: Sequence[Reach]) -> list[str]:
+    """What is missing, told of the newest backup that lacks it."""
+    newest = {reach.lacks: reach.backup.id for reach in broken}
+    return [f"backup {one} builds on {lost}, which is gone" for lost, one in newest.items()]
 
 
 def _wanted(reach: Reach, backup_id: str | None) -> bool:
@@ -226,14 +280,19 @@ def _starts_by(start: Milestone, target: RecoveryTarget) -> bool:
 
 
 def _plan(
-    snapshot: CatalogSnapshot, wal: WalIndex, target: RecoveryTarget, choice: _Choice
+    snapshot: CatalogSnapshot,
+    wal: WalIndex,
+    target: RecoveryTarget,
+    choice: _Choice,
+    broken: Sequence[Reach],
 ) -> RecoveryPlan:
     reach, backup = choice.reach, choice.reach.backup
+    nearer = [one for one in broken if one.start.lsn > reach.start.lsn]
     end = min(reach.end_number, max(reach.first_number, -(-choice.position // backup.segment_size)))
     segments = list(reach.segments(reach.first_number, end))
     timeline = reach.lineage[-1].timeline
     raw_bytes = len(segments) * backup.segment_size
-    seconds, source = _expected(snapshot, backup, raw_bytes)
+    seconds, source = _expected(snapshot, reach.chain, raw_bytes)
     return RecoveryPlan(
         environment=snapshot.environment,
         cluster=backup.cluster,
@@ -242,6 +301,15 @@ def _plan(
         backup_id=backup.id,
         backup_stopped_at=backup.stopped_at,
         backup_stop_lsn=backup.stop_lsn,
+        chain=[
+            PlannedBackup(
+                id=one.id,
+                method=one.method,
+                stored_bytes=one.stored_bytes,
+                raw_bytes=one.raw_bytes,
+            )
+            for one in reach.chain
+        ],
         server_version=backup.server_version,
         segment_size=backup.segment_size,
         timeline=timeline,
@@ -251,30 +319,38 @@ def _plan(
         segment_count=len(segments),
         available_until=max(reach.end.lsn, reach.first_number * backup.segment_size),
         reaches_time=choice.milestone.at,
-        backup_stored_bytes=backup.stored_bytes,
+        backup_stored_bytes=sum(one.stored_bytes for one in reach.chain),
         wal_stored_bytes=sum(wal.segments[name] for name in segments),
-        backup_raw_bytes=backup.raw_bytes,
+        backup_raw_bytes=sum(one.raw_bytes for one in reach.chain),
         wal_raw_bytes=raw_bytes,
         recovery_settings=choice.settings,
         ends_itself=target.kind in ("time", "lsn", "name", "latest"),
         expected_seconds=seconds,
         expected_from=source,
-        missing=[reach.blocked_by] if reach.blocked_by else [],
+        missing=[*_newest_words(nearer), *([reach.blocked_by] if reach.blocked_by else [])],
     )
 
 
-def _expected(snapshot: CatalogSnapshot, backup: BaseBackup, wal_bytes: int) -> tuple[float, str]:
+def _expected(
+    snapshot: CatalogSnapshot, chain: Sequence[BaseBackup], wal_bytes: int
+) -> tuple[float, str]:
     """Seconds at the rate of the latest measured restore, or at the assumed one."""
-    sizes = {one.id: one.raw_bytes for one in snapshot.backups}
+    known = by_id(snapshot.backups)
     measured: list[Proof] = [
         proof
-        for backup_id in sizes
-        for proof in snapshot.proofs.get(backup_id, [])
-        if proof.restore_seconds
+        for backup in snapshot.backups
+        for proof in snapshot.proofs.get(backup.id, [])
+        if proof.restore_seconds and is_whole(backup, known)
     ]
-    work = backup.raw_bytes + wal_bytes
+    work = _work(chain) + wal_bytes
     if not measured:
         return work / ASSUMED_RATE, f"{format_bytes(ASSUMED_RATE)}/s assumed, none measured yet"
     latest = max(measured, key=lambda proof: proof.shown_at)
-    rate = sizes[latest.recovery_point_id] / (latest.restore_seconds or 1.0)
+    done = _work(chain_of(known[latest.recovery_point_id], known))
+    rate = done / (latest.restore_seconds or 1.0)
     return work / rate, f"{format_bytes(int(rate))}/s measured {latest.shown_at:%Y-%m-%d}"
+
+
+def _work(chain: Sequence[BaseBackup]) -> int:
+    """Bytes that restoring it handles: those of a chain are unpacked, and then combined."""
+    return sum(backup.raw_bytes for backup in chain) * (2 if len(chain) > 1 else 1)

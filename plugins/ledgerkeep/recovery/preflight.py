@@ -7,7 +7,8 @@ must act can mend them together.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +21,19 @@ from ledgerkeep.database.postgres.programs import (
     find_programs,
     server_account,
 )
-from ledgerkeep.errors import PreflightFailed, WorkerError
+from ledgerkeep.errors import PreflightFailed, RecoveryPointMissing, StorageError, WorkerError
 from ledgerkeep.progress import format_bytes
+from ledgerkeep.recovery.combine import PROGRAM
 from ledgerkeep.recovery.plan import RecoveryPlan
+from ledgerkeep.recovery.space import bytes_needed
 from ledgerkeep.recovery.wal_index import load_wal_index, segment_on
 from ledgerkeep.worker import WorkerSettings
 
-MARGIN = 128 * 1024 * 1024
-"""Bytes that must stay free beyond the copy itself: server log, temporary files, new WAL."""
+_READERS = 8
+"""Backups of a chain that are looked at at the same time."""
+
+_Findings = list[tuple[str, str]]
+"""What is wrong, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -46,42 +52,50 @@ def find_worker(settings: WorkerSettings, major: int) -> Worker:
     return Worker(find_programs(settings, major), server_account(settings))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a restore that can succeed will use."""
+
+    worker: Worker
+    chain: list[BaseBackup]
+    """The plan's backups, from the full one to the last incremental; a full one is alone."""
+
+
 def preflight(
-    catalog: Catalog,
-    plan: RecoveryPlan,
-    backup: BaseBackup,
-    directory: Path,
-    settings: WorkerSettings,
-) -> Worker:
+    catalog: Catalog, plan: RecoveryPlan, directory: Path, settings: WorkerSettings
+) -> Prepared:
     """Check everything, and return what the restore will use.
 
     :raises PreflightFailed: with all findings in the message, and what to do about each in the
         hint.
     """
-    findings: list[tuple[str, str]] = []
+    findings: _Findings = []
     worker = _worker(settings, plan, findings)
     findings += _destination(directory)
-    findings += _space(directory, plan)
+    chain, lost = _chain(catalog, plan)
+    if not lost:
+        findings += _space(directory, catalog, plan, chain)
     if worker is not None:
         findings += _reachable(directory, worker)
-    findings += _volumes(catalog, backup)
+    findings += lost
     findings += _wal(catalog, plan)
     if findings or worker is None:
         raise PreflightFailed(
             f"the restore to {directory} would fail: " + "; ".join(what for what, _ in findings),
             hint="; ".join(todo for _, todo in findings),
         )
-    return worker
+    return Prepared(worker, chain)
 
 
-def _worker(
-    settings: WorkerSettings, plan: RecoveryPlan, findings: list[tuple[str, str]]
-) -> Worker | None:
+def _worker(settings: WorkerSettings, plan: RecoveryPlan, findings: _Findings) -> Worker | None:
     try:
-        return find_worker(settings, plan.major)
+        worker = find_worker(settings, plan.major)
+        if len(plan.chain) > 1:
+            worker.programs.path(PROGRAM)
     except WorkerError as problem:
         findings.append((problem.message, problem.hint))
         return None
+    return worker
 
 
 def _destination(directory: Path) -> Iterator[tuple[str, str]]:
@@ -99,10 +113,16 @@ def _destination(directory: Path) -> Iterator[tuple[str, str]]:
         )
 
 
-def _space(directory: Path, plan: RecoveryPlan) -> Iterator[tuple[str, str]]:
+def _space(
+    directory: Path, catalog: Catalog, plan: RecoveryPlan, chain: Sequence[BaseBackup]
+) -> Iterator[tuple[str, str]]:
     place = existing_part(directory)
     free = shutil.disk_usage(place).free
-    needed = plan.bytes_to_write + MARGIN
+    try:
+        needed = bytes_needed(catalog, plan, chain, place, free)
+    except StorageError as problem:
+        yield problem.message, problem.hint
+        return
     if free < needed:
         yield (
             f"the file system of {place} has {format_bytes(free)} free, "
@@ -133,18 +153,32 @@ def _can_enter_programs(worker: Worker) -> bool:
     return worker.account.can_enter(worker.programs.directory)
 
 
-def _volumes(catalog: Catalog, backup: BaseBackup) -> Iterator[tuple[str, str]]:
+def _chain(catalog: Catalog, plan: RecoveryPlan) -> tuple[list[BaseBackup], _Findings]:
+    """The records of the plan's backups, and what is no longer stored of them."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="preflight") as readers:
+        looked = list(readers.map(lambda one: _member(catalog, plan, one.id), plan.chain))
+    findings = [finding for _, lost in looked for finding in lost]
+    return [backup for backup, _ in looked if backup is not None], findings
+
+
+def _member(
+    catalog: Catalog, plan: RecoveryPlan, backup_id: str
+) -> tuple[BaseBackup | None, _Findings]:
+    another = f"plan with another base backup than {plan.backup_id}"
+    try:
+        backup = catalog.find_backup(backup_id)
+    except RecoveryPointMissing:
+        return None, [(f"backup {backup_id} is gone since the recovery was planned", another)]
     prefix = keys.backup(backup.environment, backup.system_identifier, backup.id)
     sizes = {listed.key: listed.size for listed in catalog.store.list(prefix)}
     expected = [backup.manifest, *(one for part in backup.archives for one in part.volumes)]
+    lost = []
     for stored in expected:
         if sizes.get(stored.key) != stored.size:
             found = sizes.get(stored.key)
             words = "is gone" if found is None else f"has {found} bytes instead of {stored.size}"
-            yield (
-                f"{catalog.store.location}/{stored.key} {words}",
-                f"plan with another base backup than {backup.id}",
-            )
+            lost.append((f"{catalog.store.location}/{stored.key} {words}", another))
+    return backup, lost
 
 
 def _wal(catalog: Catalog, plan: RecoveryPlan) -> Iterator[tuple[str, str]]:

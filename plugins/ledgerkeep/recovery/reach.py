@@ -5,14 +5,18 @@ in. From there on each shipped stretch that follows without a gap, and whose eve
 listed, moves the end of what can be reached: a `Milestone`. A stretch that begins after a hole, or
 of which a segment has gone, ends the walk, and the reason is kept in exact words.
 
+An incremental backup leads nowhere without all that it builds on. One whose chain is broken is
+walked from all the same, and marked, so that a plan can say what it would have led to.
+
 Pure: no I/O. Public: `reaches(snapshot, wal, timeline) -> list[Reach]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from ledgerkeep.catalog.catalog import CatalogSnapshot
+from ledgerkeep.catalog.chain import by_id, chain_of
 from ledgerkeep.catalog.lsn import format_lsn, segment_name
 from ledgerkeep.catalog.models import BaseBackup, NamedRestorePoint, WalStretch
 from ledgerkeep.recovery.wal_index import Branch, WalIndex, segment_on
@@ -33,6 +37,10 @@ class Reach:
     """What can be reached from one backup along one lineage."""
 
     backup: BaseBackup
+    chain: list[BaseBackup]
+    """What is restored, from the full backup to `backup`; empty when the chain is broken."""
+    lacks: str
+    """Id of the backup that the chain is broken without; empty when it is whole."""
     lineage: list[Branch]
     milestones: list[Milestone]
     """The backup's own stop, then the end of each stretch that follows without a gap."""
@@ -69,14 +77,22 @@ class Reach:
 def reaches(snapshot: CatalogSnapshot, wal: WalIndex, timeline: int) -> list[Reach]:
     """What can be reached along the lineage of `timeline`, per backup on it, oldest first."""
     lineage = wal.lineage(timeline)
-    stretches = sorted(
-        (stretch for stretch in snapshot.stretches if _on(lineage, stretch)),
+    stretches = stretches_along(lineage, snapshot.stretches)
+    backups = sorted(snapshot.backups, key=lambda backup: backup.stop_lsn)
+    known = by_id(snapshot.backups)
+    return [
+        _walk(_begin(backup, known, lineage), stretches, wal)
+        for backup in backups
+        if _backup_on(lineage, backup)
+    ]
+
+
+def stretches_along(lineage: list[Branch], stretches: Iterable[WalStretch]) -> list[WalStretch]:
+    """Those of a lineage, in the order of their WAL."""
+    return sorted(
+        (stretch for stretch in stretches if _on(lineage, stretch)),
         key=lambda stretch: (stretch.start_lsn, stretch.timeline),
     )
-    backups = sorted(snapshot.backups, key=lambda backup: backup.stop_lsn)
-    return [
-        _reach(backup, lineage, stretches, wal) for backup in backups if _backup_on(lineage, backup)
-    ]
 
 
 def _on(lineage: list[Branch], stretch: WalStretch) -> bool:
@@ -94,18 +110,30 @@ def _backup_on(lineage: list[Branch], backup: BaseBackup) -> bool:
     )
 
 
-def _reach(
-    backup: BaseBackup, lineage: list[Branch], stretches: list[WalStretch], wal: WalIndex
-) -> Reach:
+def _begin(backup: BaseBackup, known: Mapping[str, BaseBackup], lineage: list[Branch]) -> Reach:
+    """As far as the backup leads by itself."""
     start = Milestone(backup.stop_lsn, backup.stopped_at, backup.next_xid)
-    reach = Reach(backup, lineage, [start])
-    size = backup.segment_size
-    position = _after(backup.stop_lsn, size) * size
+    lacks = _lacks(backup, known)
+    chain = [] if lacks else chain_of(backup, known)
+    return Reach(backup, chain, lacks, lineage, [start])
+
+
+def _lacks(backup: BaseBackup, known: Mapping[str, BaseBackup]) -> str:
+    while backup.parent_id is not None:
+        if backup.parent_id not in known:
+            return backup.parent_id
+        backup = known[backup.parent_id]
+    return ""
+
+
+def _walk(reach: Reach, stretches: list[WalStretch], wal: WalIndex) -> Reach:
+    lineage, size = reach.lineage, reach.backup.segment_size
+    position = reach.first_number * size
     for stretch in stretches:
         if stretch.start_lsn > position:
             reach.blocked_by = _hole(reach, position, stretch)
             break
-        end, whole = _usable_end(lineage, stretch, size)
+        end, whole = usable_end(lineage, stretch, size)
         names = list(reach.segments(position // size, end // size))
         missing = [name for name in names if name not in wal.segments]
         if missing:
@@ -128,7 +156,7 @@ def _advance(reach: Reach, stretch: WalStretch, end: int, whole: bool) -> None:
         reach.milestones.append(Milestone(end, last.at, last.next_xid))
 
 
-def _usable_end(lineage: list[Branch], stretch: WalStretch, size: int) -> tuple[int, bool]:
+def usable_end(lineage: list[Branch], stretch: WalStretch, size: int) -> tuple[int, bool]:
     """Where the stretch leaves the lineage, and whether that is its own end.
 
     What was written on a timeline after it was left happened in another history: neither its
@@ -150,7 +178,7 @@ def _hole(reach: Reach, position: int, stretch: WalStretch) -> str:
     count = (stretch.start_lsn - position) // size
     names = list(reach.segments(position // size, position // size + 1))
     last = segment_name(stretch.timeline, stretch.start_lsn // size - 1, size)
-    words = _named(names[0], last, count)
+    words = named_segments(names[0], last, count)
     if stretch.hole_before is None:
         return f"{words} in no recovery point"
     hole = stretch.hole_before
@@ -159,8 +187,9 @@ def _hole(reach: Reach, position: int, stretch: WalStretch) -> str:
 
 
 def _lost(missing: list[str]) -> str:
-    return f"{_named(missing[0], missing[-1], len(missing))} gone from the object store"
+    return f"{named_segments(missing[0], missing[-1], len(missing))} gone from the object store"
 
 
-def _named(first: str, last: str, count: int) -> str:
+def named_segments(first: str, last: str, count: int) -> str:
+    """`segment X is`, or how many segments from which to which `are`."""
     return f"segment {first} is" if count == 1 else f"{count} segments from {first} to {last} are"

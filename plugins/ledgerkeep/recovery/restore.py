@@ -1,8 +1,9 @@
 """A recovery plan carried out: from an empty directory to a copy that waits at its target.
 
-Look first (preflight), write and check every file (extract), let the server replay the WAL up to
-the target and stop it there. What is left is a room, ready for whatever comes next: comparing,
-validating, promoting. `open_copy(room)` takes it up again, in this process or another.
+Look first (preflight), write and check every file (extract), put the backups of a chain together
+(combine), let the server replay the WAL up to the target and stop it there. What is left is a room,
+ready for whatever comes next: comparing, validating, promoting. `open_copy(room)` takes it up
+again, in this process or another.
 
 A restore may be killed at any moment and run again by the same run: its half-made room is removed
 and everything starts over. A room of another run is never touched.
@@ -12,7 +13,7 @@ progress=no_progress, patience=300.0) -> RestoreResult`.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.errors import LedgerkeepError
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.progress import Progress, no_progress
-from ledgerkeep.recovery.extract import Extracted, extract_backup
+from ledgerkeep.recovery.combine import SHARING, Method, choose_method, combine_chain
+from ledgerkeep.recovery.extract import Extracted, extract_backup, extract_chain
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.preflight import Worker, preflight
 from ledgerkeep.recovery.replay import open_copy
@@ -38,12 +40,17 @@ class RestoreResult(Record):
     """The room's directory on the worker."""
     run: str
     backup_id: str
+    chain: list[str]
+    """Ids of what was restored, from a full backup to `backup_id`."""
+    combined_by: Method | None
+    """How the files of a chain came together; None: a full backup stands alone."""
     target: str
     """In words."""
     started_at: UtcDatetime
     finished_at: UtcDatetime
     seconds: dict[str, float]
-    """Per phase: preflight, extract, replay (until the server answered at the target)."""
+    """Per phase: preflight, extract, combine (a chain only), replay (until the server answered at
+    the target)."""
     recovery_seconds: float
     """From the start until the copy answered at its target: to be held against the RTO."""
     bytes_fetched: int
@@ -76,13 +83,13 @@ def restore_cluster(
     :raises ObjectCorrupt, RestoreFailed, RecoveryStopped: it failed.
     """
     started_at, clock = utc_now(), _Clock()
-    backup = catalog.find_backup(plan.backup_id)
 
     # What an interrupted attempt of this run left would only be in the way.
     remove_own_room(room_directory, run)
 
     with clock.phase("preflight"):
-        worker = preflight(catalog, plan, backup, room_directory, settings)
+        prepared = preflight(catalog, plan, room_directory, settings)
+        worker, chain = prepared.worker, prepared.chain
 
     record = RoomRecord(
         run=run,
@@ -90,13 +97,21 @@ def restore_cluster(
         created_at=started_at,
         plan=plan,
         server_settings={
-            **backup.server_settings,
+            **chain[-1].server_settings,
             "shared_preload_libraries": ", ".join(catalog.policy.database.preload_libraries),
         },
     )
-    with clock.phase("extract"):
-        room = Room.create(room_directory, record, worker.account)
-        extracted = _extract(catalog, backup, room, worker, progress)
+    room = Room.create(room_directory, record, worker.account)
+    method = choose_method(room_directory, plan.major) if len(chain) > 1 else None
+
+    with _removed_on_failure(room), room.held() as lock:
+        with clock.phase("extract"):
+            extracted = _extract(catalog, chain, room, worker, method, progress)
+        # A full backup is in its place already.
+        if method is not None:
+            with clock.phase("combine"):
+                combine_chain(chain, room, worker.programs, worker.account, method, lock, progress)
+        prepare_data(room, worker.account)
 
     # The server must have answered at the target before this restore has succeeded.
     with (
@@ -109,6 +124,8 @@ def restore_cluster(
         room=str(room_directory),
         run=run,
         backup_id=plan.backup_id,
+        chain=[backup.id for backup in chain],
+        combined_by=method,
         target=str(plan.target),
         started_at=started_at,
         finished_at=utc_now(),
@@ -134,16 +151,32 @@ def remove_own_room(directory: Path, run: str) -> None:
 
 
 def _extract(
-    catalog: Catalog, backup: BaseBackup, room: Room, worker: Worker, progress: Progress
+    catalog: Catalog,
+    chain: Sequence[BaseBackup],
+    room: Room,
+    worker: Worker,
+    method: Method | None,
+    progress: Progress,
 ) -> Extracted:
+    """Write the backups' files: a full one's where the server wants them, a chain's beside it."""
+    lasting = room.record.purpose == "recovery"
+    if method is None:
+        (backup,) = chain
+        return extract_backup(
+            catalog.store, backup, room.destination, worker.account, progress, lasting=lasting
+        )
+    # Files that will be written anew are not worth a flush.
+    lasting = lasting and method in SHARING
+    return extract_chain(catalog.store, chain, room, worker.account, progress, lasting=lasting)
+
+
+@contextmanager
+def _removed_on_failure(room: Room) -> Iterator[None]:
     try:
-        with room.held():
-            extracted = extract_backup(catalog.store, backup, room, worker.account, progress)
-            prepare_data(room, worker.account)
+        yield
     except LedgerkeepError:
         room.remove()
         raise
-    return extracted
 
 
 class _Clock:

@@ -3,8 +3,10 @@
     room.json      who made it, for what, from which plan
     data/          the data directory
     tablespaces/   one directory per tablespace, by its oid
+    chain/         while a chain is restored: each of its backups, until they are combined
     sockets/       the Unix socket, the only way in (mode 0700)
     wal-spool/     WAL on its way into the server
+    handover.json  once the copy was handed over to a person: nothing here touches it any more
     ledgerkeep.conf, pg_hba.conf, pg_ident.conf, fetch-wal, server.log
 
 A room belongs to one run. Whoever works in it holds its lock, which dies with the process; the
@@ -23,6 +25,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +42,22 @@ _LONGEST_SOCKETS = 85
 
 _WARD_SECONDS = 10.0
 """How long a ward may take to end the server of a keeper that was killed."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the files of one backup go."""
+
+    data: Path
+    tablespaces: Path
+    """One directory per tablespace, by its oid; the data directory links to them."""
+
+    def make(self, account: Account) -> None:
+        """Make the directories, for that account alone."""
+        for part in (self.data, self.tablespaces):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part.chmod(0o700)
+            account.own(part)
 
 
 class RoomRecord(Record):
@@ -62,6 +81,7 @@ class Room:
         self.record = record
         self.data = directory / "data"
         self.tablespaces = directory / "tablespaces"
+        self.chain = directory / "chain"
         self.spool = directory / "wal-spool"
         self.log = directory / "server.log"
         self.configuration = directory / "ledgerkeep.conf"
@@ -72,10 +92,11 @@ class Room:
         """Make an empty room; the directory is absent or empty (see `preflight`)."""
         room = cls(directory, record)
         directory.parent.mkdir(parents=True, exist_ok=True)
-        for part in (directory, room.data, room.tablespaces, room.spool):
+        for part in (directory, room.spool):
             part.mkdir(mode=0o700, exist_ok=True)
             part.chmod(0o700)
             account.own(part)
+        room.destination.make(account)
         (directory / "room.json").write_bytes(record.to_json())
         return room
 
@@ -103,6 +124,20 @@ class Room:
             return None
 
     @property
+    def destination(self) -> Destination:
+        """Where the server's own files go."""
+        return Destination(self.data, self.tablespaces)
+
+    def member(self, backup_id: str) -> Destination:
+        """Where one backup of a chain goes until it is combined with the others."""
+        place = self.chain / backup_id
+        return Destination(place / "data", place / "tablespaces")
+
+    def remove_members(self) -> None:
+        """Remove the backups of the chain: they are combined, and may share files with the copy."""
+        shutil.rmtree(self.chain)
+
+    @property
     def complete(self) -> bool:
         """Whether the whole backup is in place and made ours."""
         return (self.directory / "complete").exists()
@@ -115,6 +150,11 @@ class Room:
     def promoted(self) -> bool:
         """Whether the copy has left recovery (the server then removes its signal file)."""
         return self.complete and not (self.data / "standby.signal").exists()
+
+    @property
+    def handover(self) -> Path:
+        """Written when the copy was handed over: from then on it is no longer ours."""
+        return self.directory / "handover.json"
 
     def make_sockets(self, account: Account) -> None:
         """The directory of the socket, which nobody else may enter.
@@ -130,8 +170,10 @@ class Room:
         account.own(self.sockets)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[int]:
         """Hold the room for a block.
+
+        Yields the lock, an open file: a child that keeps it holds the room as well, until it ends.
 
         :raises OperationRunning: another process does.
         """
@@ -144,12 +186,13 @@ class Room:
                     hint="wait for it to end, or restore to another directory",
                 ) from None
             self._end_server()
-            yield
+            yield record.fileno()
 
     def remove(self) -> None:
         """Stop a server that was left behind and remove everything; idempotent.
 
         :raises OperationRunning: another process works in it.
+        :raises RestoreFailed: the copy was handed over.
         """
         if not self.directory.exists():
             return

@@ -4,6 +4,7 @@ Whoever reads it is in the middle of an incident, so the message says the one tr
 hint gives targets that can be typed in as they stand.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ledgerkeep.catalog.catalog import CatalogSnapshot
@@ -16,18 +17,31 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def unreachable(
-    snapshot: CatalogSnapshot, found: list[Reach], target: RecoveryTarget, now: datetime
+    snapshot: CatalogSnapshot,
+    found: list[Reach],
+    target: RecoveryTarget,
+    now: datetime,
+    broken: Sequence[str] = (),
 ) -> TargetUnreachable:
-    """The refusal of a target that none of the reaches includes."""
+    """The refusal of a target that none of the reaches includes.
+
+    :param found: the reaches of the backups that can be restored.
+    :param broken: what the chains lack that would have led to the target.
+    """
     if not found:
-        return TargetUnreachable(
-            f"{target} cannot be reached: there is no base backup"
+        reason = (
+            "there is no base backup"
             + (f" on timeline {target.timeline}" if target.timeline else "")
-            + f" of the cluster {snapshot.system_identifier}",
-            hint="take a full backup, or name another environment or timeline",
+            + f" of the cluster {snapshot.system_identifier}"
+            + (" that can be restored" if broken else "")
         )
-    reason = _name_reason(found, target) if target.name else _reason(found, target, now)
-    return TargetUnreachable(f"{target} cannot be reached: {reason}", hint=_nearest(found, target))
+        hint = "take a full backup, or name another environment or timeline"
+    else:
+        reason = _name_reason(found, target) if target.name else _reason(found, target, now)
+        hint = _nearest(found, target)
+    return TargetUnreachable(
+        f"{target} cannot be reached: {'; '.join([reason, *broken])}", hint=hint
+    )
 
 
 def _name_reason(found: list[Reach], target: RecoveryTarget) -> str:

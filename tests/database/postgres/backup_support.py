@@ -60,6 +60,19 @@ def full_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBacku
     return record_backup(catalog, backup_id, run=run, progress=no_progress)
 
 
+def incremental_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBackup:
+    """Both steps of an incremental backup."""
+    from ledgerkeep.database.postgres.base_backup import Origin
+    from ledgerkeep.database.postgres.full_backup import record_backup
+    from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
+
+    origin = Origin(run)
+    backup_id = take_incremental_backup(
+        cluster.address, catalog, origin=origin, progress=no_progress
+    )
+    return record_backup(catalog, backup_id, run=run, progress=no_progress)
+
+
 def backup_prefix(backup: BaseBackup) -> str:
     """Where a backup lies."""
     return keys.backup(backup.environment, backup.system_identifier, backup.id)
