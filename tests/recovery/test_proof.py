@@ -253,7 +253,7 @@ def test_level_follows_from_what_was_shown(
 ) -> None:
     """No level without all below it, and always the reason why it is not higher."""
     catalog = KeptProofs()
-    plan = RecoveryPlan.model_construct(backup_id="b1", system_identifier="1")
+    plan = RecoveryPlan.model_construct(backup_id="b1", system_identifier="1", chain=[])
 
     proof = record_proof(
         catalog,  # type: ignore[arg-type]

@@ -98,6 +98,9 @@ def record_proof(
 ) -> Proof:
     """Commit how far the plan's base backup was shown to be good: it was restored, at least.
 
+    What an incremental builds on was read back whole and checked, so each of those backups is
+    `intact`. None of them came up by itself, so none of them is more than that.
+
     :param identical: what `prove_copy` returned; None where nothing was compared.
     :param validated: what `validate_room` returned; None where it failed or was not done.
     :param because: why the level is not higher, for the report.
@@ -118,8 +121,20 @@ def record_proof(
             "stops_because": because or _unsaid(level, validated),
         }
     )
+    for ancestor in plan.chain[:-1]:
+        catalog.commit_proof(plan.system_identifier, _intact(ancestor.id, proof))
     catalog.commit_proof(plan.system_identifier, proof)
     return proof
+
+
+def _intact(backup_id: str, shown: Proof) -> Proof:
+    return Proof(
+        recovery_point_id=backup_id,
+        level="intact",
+        shown_at=shown.shown_at,
+        run=shown.run,
+        stops_because=f"it was restored as a part of {shown.recovery_point_id}, not by itself",
+    )
 
 
 def _unsaid(level: str, validated: Sequence[ValidationReport] | None) -> str:
