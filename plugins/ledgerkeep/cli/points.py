@@ -33,6 +33,10 @@ class PointRow(Record):
     stored_bytes: int | None
     level: str | None
     """Proof level of a base backup."""
+    method: str | None
+    """Of a base backup: full or incremental."""
+    parent_id: str | None
+    """The backup that an incremental one builds on."""
 
 
 def list_points(arguments: Namespace, output: Output) -> int:
@@ -54,7 +58,7 @@ def list_points(arguments: Namespace, output: Output) -> int:
         return 0
     shown = [row for row in rows if arguments.wal or row.kind != "wal"]
     output.table(
-        ["id", "kind", "when (UTC)", "size", "stored", "WAL range", "proof"],
+        ["id", "kind", "when (UTC)", "size", "stored", "WAL range", "proof", "parent"],
         [_cells(row) for row in shown],
         right=["size", "stored"],
     )
@@ -158,6 +162,8 @@ def _rows(snapshot: CatalogSnapshot) -> Iterator[PointRow]:
             raw_bytes=stored.raw_bytes if stored else None,
             stored_bytes=stored.stored_bytes if stored else None,
             level=snapshot.level(point.id).word if isinstance(point, BaseBackup) else None,
+            method=point.method if isinstance(point, BaseBackup) else None,
+            parent_id=point.parent_id if isinstance(point, BaseBackup) else None,
         )
 
 
@@ -174,12 +180,13 @@ def _extent(point: Point) -> tuple[datetime, int, int]:
 def _cells(row: PointRow) -> list[str]:
     return [
         row.id,
-        row.kind.replace("_", " "),
+        f"{row.method} backup" if row.method else row.kind.replace("_", " "),
         _moment(row.at),
         "" if row.raw_bytes is None else format_bytes(row.raw_bytes),
         "" if row.stored_bytes is None else format_bytes(row.stored_bytes),
         f"{row.start_lsn} – {row.end_lsn}" if row.start_lsn != row.end_lsn else row.end_lsn,
         row.level or "",
+        row.parent_id or "",
     ]
 
 
@@ -201,6 +208,9 @@ def _facts(point: Point, level: ProofLevel) -> Iterator[list[str]]:
     yield ["when", f"{_moment(at)} UTC"]
     yield ["WAL", f"timeline {point.timeline}, {format_lsn(start)} to {format_lsn(end)}"]
     if isinstance(point, BaseBackup):
+        yield ["method", _method(point)]
+        if point.deployment is not None:
+            yield ["before deployment", point.deployment.id]
         yield ["server", f"{point.server_version // 10000}.{point.server_version % 10000}"]
         yield ["files", str(point.file_count)]
         yield ["page failures", "; ".join(point.page_checksum_failures) or "none"]
@@ -217,6 +227,12 @@ def _facts(point: Point, level: ProofLevel) -> Iterator[list[str]]:
             f"{format_bytes(point.raw_bytes)}, stored {format_bytes(point.stored_bytes)}",
         ]
     yield ["made by", point.made_by]
+
+
+def _method(backup: BaseBackup) -> str:
+    if backup.method == "incremental":
+        return f"incremental, on {backup.parent_id}"
+    return f"full, because {backup.full_because}" if backup.full_because else "full"
 
 
 def _moment(at: datetime) -> str:
