@@ -41,9 +41,12 @@ def test_backup_counts_once_it_has_been_read_back(protected: Protected) -> None:
     (backup,) = protected.catalog.backups(system_identifier)
     assert (backup.id, backup.run) == (backup_id, run.name)
     assert run.contribution("record")["recovery_point_ids"] == [backup_id]
+    assert run.contribution("record")["facts"] == {"method": "full"}
+    assert run.contribution("record")["findings"] == []
     assert run.contribution("record")["measurements"]["stored_bytes"] == backup.stored_bytes
     assert run.events[POINTS].extra == {
         "recovery_point": backup_id,
+        "method": "full",
         "stored_bytes": backup.stored_bytes,
     }
 

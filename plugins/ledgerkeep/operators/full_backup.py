@@ -1,4 +1,8 @@
-"""Operators of the full backup: stream it, then read it back and let it exist."""
+"""Operators of the full backup: stream it, then read it back and let it exist.
+
+Reading back and recording is the same for an incremental backup; its evidence also says how much
+had changed, or why it is a full one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from ledgerkeep.catalog.models import BaseBackup
 
 
 class BaseBackupOperator(LedgerkeepOperator):
@@ -48,7 +54,7 @@ class RecordBackupOperator(LedgerkeepOperator):
 
     A backup with damaged pages is recorded, since it may be the only one there is; the task fails.
 
-    :param backup_id: what `BaseBackupOperator` returned (templated)
+    :param backup_id: what `BaseBackupOperator`, or the incremental backup's, returned (templated)
     """
 
     template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "backup_id")
@@ -68,16 +74,44 @@ class RecordBackupOperator(LedgerkeepOperator):
         self.contribute(
             context,
             recovery_point_ids=[backup.id],
-            measurements={
-                "raw_bytes": backup.raw_bytes,
-                "stored_bytes": backup.stored_bytes,
-                "files": backup.file_count,
-                "seconds": (backup.stopped_at - backup.started_at).total_seconds(),
-            },
+            measurements=_measurements(backup),
+            facts=_facts(backup),
+            findings=_findings(backup),
         )
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {
                 "recovery_point": backup.id,
+                "method": backup.method,
                 "stored_bytes": backup.stored_bytes,
             }
         return backup.id
+
+
+def _measurements(backup: BaseBackup) -> dict[str, float]:
+    from ledgerkeep.database.postgres.read_back import needed_segments
+
+    figures = {
+        "raw_bytes": backup.raw_bytes,
+        "stored_bytes": backup.stored_bytes,
+        "files": backup.file_count,
+        "seconds": (backup.stopped_at - backup.started_at).total_seconds(),
+    }
+    if backup.method == "incremental":
+        # The WAL that makes it consistent comes on top of what had changed.
+        wal = len(needed_segments(backup)) * backup.segment_size
+        figures["changed_bytes"] = backup.raw_bytes - wal
+    return figures
+
+
+def _facts(backup: BaseBackup) -> dict[str, str]:
+    told = {"method": backup.method}
+    if backup.parent_id is not None:
+        told["parent"] = backup.parent_id
+    return told
+
+
+def _findings(backup: BaseBackup) -> list[dict[str, str]]:
+    if not backup.full_because:
+        return []
+    what = f"full backup instead of an incremental one: {backup.full_because}"
+    return [{"what": what, "severity": "warning"}]

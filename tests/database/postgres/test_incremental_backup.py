@@ -277,6 +277,9 @@ def test_time_of_minimal_wal_makes_the_next_one_full(
     after = incremental_backup(fresh_cluster, shelf)
 
     assert after.full_because.startswith("the server has no WAL summary from ")
+    assert after.full_because.endswith(
+        f"after the start of backup {full.id} (it keeps them for 10d)"
+    )
 
 
 # -- the server or the store changes its mind at the last moment
