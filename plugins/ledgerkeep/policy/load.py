@@ -31,6 +31,7 @@ from ledgerkeep.policy.document import (
     field_name,
     read_document,
 )
+from ledgerkeep.policy.files import missing_files
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.policy.sense import contradictions
 from ledgerkeep.worker import worker_settings
@@ -135,7 +136,11 @@ def read_policy(path: Path) -> LoadedPolicy:
         return LoadedPolicy(path, None, tuple(sorted(faults, key=lambda fault: fault.line)))
     found = [
         Fault(document.line_of(where), field_name(where), what, allowed)
-        for where, what, allowed in [*_misplaced(path, policy), *contradictions(policy)]
+        for where, what, allowed in [
+            *_misplaced(path, policy),
+            *contradictions(policy),
+            *missing_files(policy, worker_settings().sql),
+        ]
     ]
     if found:
         return LoadedPolicy(path, None, tuple(sorted(found, key=lambda fault: fault.line)))

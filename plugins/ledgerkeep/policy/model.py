@@ -6,6 +6,7 @@ honours it; the one exception says so itself.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -46,6 +47,8 @@ Duration = Annotated[
 Cron = Annotated[str, Field(pattern=rf"^({_CRON_FIELD} ){{4}}{_CRON_FIELD}$")]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
 Library = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.$/-]{1,120}$")]
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$")]
+"""Of a file of ours, without its ending."""
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -197,15 +200,23 @@ class ComplianceArchive(PolicyModel):
 class ApplicationCheck(PolicyModel):
     """A question of the application to a restored database; it must find nothing wrong."""
 
-    name: Name = Field(description="File include/sql/checks/{name}.sql; it returns what is wrong.")
+    name: FileName = Field(
+        description="File include/sql/checks/{name}.sql; it returns what is wrong."
+    )
     database: Name
+    timeout: Duration = Field(
+        default=timedelta(minutes=10), description="A check that takes longer has not held."
+    )
 
 
 class KeyQuery(PolicyModel):
     """A query that the application lives by, timed on the source and on the copy."""
 
-    name: Name = Field(description="File include/sql/queries/{name}.sql.")
+    name: FileName = Field(description="File include/sql/queries/{name}.sql.")
     database: Name
+    timeout: Duration = Field(
+        default=timedelta(minutes=1), description="For each run of the query."
+    )
     slowest_ratio: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=3.0, description="The copy's time divided by the source's, at most."
     )
@@ -218,6 +229,11 @@ class Validation(PolicyModel):
     amcheck: bool = True
     checks: list[ApplicationCheck] = []
     key_queries: list[KeyQuery] = []
+
+    @property
+    def questions(self) -> dict[str, Sequence[ApplicationCheck | KeyQuery]]:
+        """What a file of SQL belongs to, by field."""
+        return {"checks": self.checks, "key_queries": self.key_queries}
 
 
 class Recovery(PolicyModel):
