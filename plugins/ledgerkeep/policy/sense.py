@@ -28,6 +28,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_continuous(policy),
         *_archive(policy.database),
         *_sampled_tables(policy.database),
+        *_validated_databases(policy.database),
     ]
 
 
@@ -187,6 +188,17 @@ def _sampled_tables(database: Database) -> Iterator[Contradiction]:
                 f"'{name}'",
                 "schema.table, such as public.payments",
             )
+
+
+def _validated_databases(database: Database) -> Iterator[Contradiction]:
+    for field, named in database.validation.questions.items():
+        for number, one in enumerate(named):
+            if one.database not in database.databases:
+                yield (
+                    ("database", "validation", field, number, "database"),
+                    f"'{one.database}'",
+                    f"one of database.databases: {', '.join(database.databases)}",
+                )
 
 
 def _interval(schedule: str | None) -> timedelta | None:
