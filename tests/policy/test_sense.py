@@ -93,6 +93,43 @@ def test_contradiction_is_refused(
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "at", "fault"),
+    [
+        pytest.param(
+            ("        key_id: alias/ledgerkeep-vault\n", ""),
+            "      encryption:",
+            "encryption.key_id: found no key for mode aws:kms; "
+            "allowed: a KMS key id, ARN or alias, or another mode",
+            id="kms without a key",
+        ),
+        pytest.param(
+            ("loan-management-compliance-vault", "loan-management-backups-production"),
+            "      bucket:",
+            "bucket: found 'loan-management-backups-production'; "
+            "allowed: another bucket than storage.bucket",
+            id="the bucket it is a copy of",
+        ),
+        pytest.param(
+            ("locked: 7y", "locked: 6y"),
+            "locked: 6y",
+            "locked: found 6y; allowed: at least 7y, as database.retention.yearly",
+            id="lock shorter than the retention",
+        ),
+    ],
+)
+def test_vault_that_cannot_be_meant_is_refused(
+    tmp_path: Path, change: tuple[str, str], at: str, fault: str
+) -> None:
+    path = broken(tmp_path, "production", change)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 1 fault:\n"
+        f"  line {line_of(path, at)}: database.compliance_archive.vault.{fault}"
+    )
+
+
 def test_wal_figures_and_tests_need_wal_shipping(tmp_path: Path) -> None:
     path = broken(
         tmp_path,

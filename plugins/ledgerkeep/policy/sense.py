@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from ledgerkeep.policy.document import FieldPath
-from ledgerkeep.policy.model import Database, Policy, Storage, format_duration
+from ledgerkeep.policy.model import Database, Encryption, Policy, Storage, format_duration
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
 
 Contradiction = tuple[FieldPath, str, str]
@@ -20,13 +20,13 @@ def contradictions(policy: Policy) -> list[Contradiction]:
     if unreadable:
         return unreadable  # what follows compares intervals, which needs readable schedules
     return [
-        *_encryption(policy.storage),
+        *_encryption(policy.storage.encryption, ("storage",)),
         *_object_lock(policy.storage, policy.database),
         *_retention(policy.database),
         *_wal(policy),
         *_incremental(policy.database),
         *_continuous(policy),
-        *_archive(policy.database),
+        *_archive(policy),
         *_sampled_tables(policy.database),
         *_validated_databases(policy.database),
     ]
@@ -55,9 +55,8 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
             yield (*path, "schedule"), fault, allowed
 
 
-def _encryption(storage: Storage) -> Iterator[Contradiction]:
-    encryption = storage.encryption
-    path = ("storage", "encryption", "key_id")
+def _encryption(encryption: Encryption, where: FieldPath) -> Iterator[Contradiction]:
+    path = (*where, "encryption", "key_id")
     if encryption.mode == "aws:kms" and not encryption.key_id:
         yield path, "no key for mode aws:kms", "a KMS key id, ARN or alias, or another mode"
     if encryption.mode != "aws:kms" and encryption.key_id:
@@ -169,12 +168,18 @@ def _continuous(policy: Policy) -> Iterator[Contradiction]:
         )
 
 
-def _archive(database: Database) -> Iterator[Contradiction]:
-    archive, yearly = database.compliance_archive, database.retention.yearly
-    if archive is not None and yearly is not None and archive.vault.locked < yearly:
+def _archive(policy: Policy) -> Iterator[Contradiction]:
+    archive, yearly = policy.database.compliance_archive, policy.database.retention.yearly
+    if archive is None:
+        return
+    path, vault = ("database", "compliance_archive", "vault"), archive.vault
+    yield from _encryption(vault.encryption, path)
+    if vault.bucket == policy.storage.bucket:
+        yield (*path, "bucket"), f"'{vault.bucket}'", "another bucket than storage.bucket"
+    if yearly is not None and vault.locked < yearly:
         yield (
-            ("database", "compliance_archive", "vault", "locked"),
-            format_duration(archive.vault.locked),
+            (*path, "locked"),
+            format_duration(vault.locked),
             f"at least {format_duration(yearly)}, as database.retention.yearly",
         )
 
