@@ -22,10 +22,12 @@ from tests.conftest import ROOT
 DAGS = ROOT / "dags"
 SCHEDULES = {
     "development_compliance_report": None,
+    "development_database_backup_verification": "0 8 * * *",
     "development_database_full_backup": "0 3 * * SUN",
     "development_database_incremental_backup": "0 4 * * *",
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
+    "production_database_backup_verification": "0 7 * * *",
     "production_database_fingerprint": "0 4 * * *",
     "production_database_full_backup": "0 1 * * *",
     "production_database_incremental_backup": "30 * * * *",
@@ -33,6 +35,7 @@ SCHEDULES = {
     "production_restore_janitor": "30 * * * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
+    "staging_database_backup_verification": "30 7 * * *",
     "staging_database_fingerprint": "0 5 * * *",
     "staging_database_full_backup": "0 3 * * *",
     "staging_database_incremental_backup": "45 */6 * * *",
@@ -41,6 +44,7 @@ SCHEDULES = {
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
+    "database_backup_verification": {"database", "check"},
     "database_full_backup": {"database", "backup"},
     "database_incremental_backup": {"database", "backup"},
     "database_wal_shipping": {"database", "backup"},
@@ -187,6 +191,18 @@ def test_restore_test_waits_for_each_step(bag: DagBag) -> None:
     in_order = [task.task_id for task in dag.topological_sort()]
     for before, after in pairwise(in_order):
         assert before in dag.get_task(after).upstream_task_ids
+
+
+# -- the backup verification
+
+
+def test_no_part_of_a_verification_waits_for_another(bag: DagBag) -> None:
+    """One that fails must not hide what the others find."""
+    dag = bag.dags["production_database_backup_verification"]
+    parts = {"completeness", "reread", "wal_continuity", "size_trend"}
+    assert {task.task_id for task in dag.tasks} == {*parts, "verdict"}
+    assert dag.get_task("verdict").upstream_task_ids == parts
+    assert all(not dag.get_task(part).upstream_task_ids for part in parts)
 
 
 # -- what a person may ask for
