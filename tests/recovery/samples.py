@@ -31,11 +31,23 @@ def minute(number: float) -> datetime:
 
 
 def backup(
-    name: str, *, stop: int, at: float, next_xid: int = 1000, timeline: int = 1
+    name: str,
+    *,
+    stop: int,
+    at: float,
+    next_xid: int = 1000,
+    timeline: int = 1,
+    parent: str | None = None,
 ) -> BaseBackup:
-    """A backup that ends in the middle of segment `stop`, `at` minutes after noon."""
+    """A backup that ends in the middle of segment `stop`, `at` minutes after noon.
+
+    :param parent: the backup that it builds on; None: it is a full one.
+    """
+    size = 40 * MIB if parent is None else 4 * MIB
     return BaseBackup(
         id=name,
+        method="full" if parent is None else "incremental",
+        parent_id=parent,
         created_at=minute(at),
         server_version=180006,
         timeline=timeline,
@@ -46,11 +58,11 @@ def backup(
         next_xid=next_xid,
         wal_level="replica",
         data_checksums=True,
-        archives=[Archive(tablespace_oid=None, location=None, raw_bytes=40 * MIB, volumes=[])],
+        archives=[Archive(tablespace_oid=None, location=None, raw_bytes=size, volumes=[])],
         manifest=StoredObject(key="m", size=1, sha256=_HASH),
         file_count=1,
-        raw_bytes=40 * MIB,
-        stored_bytes=10 * MIB,
+        raw_bytes=size,
+        stored_bytes=size // 4,
         **_COMMON,
     )
 

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.catalog.models import Proof
-from ledgerkeep.errors import RecoveryPointMissing, TargetUnreachable
+from ledgerkeep.errors import ChainBroken, RecoveryPointMissing, TargetUnreachable
 from ledgerkeep.recovery.plan import RecoveryPlan, plan_recovery
 from ledgerkeep.recovery.target import RecoveryTarget
 from tests.recovery.samples import (
@@ -223,6 +224,113 @@ def test_wal_of_an_abandoned_branch_proves_nothing_about_the_new_timeline():
 def test_abandoned_branch_is_reached_when_it_is_asked_for():
     found = plan(RecoveryTarget(lsn=7 * SEGMENT + 9, timeline=1), FAILOVER, switches=LEFT)
     assert (found.timelines, found.last_segment) == ([1], name(7, 1))
+
+
+# A full backup and incrementals on it; then the next full one.
+CHAIN = snapshot(
+    backup("sunday", stop=3, at=0),
+    stretch(3, 20, until=100),
+    backup("morning", stop=5, at=15, parent="sunday"),
+    backup("noon", stop=8, at=25, parent="morning"),
+    backup("evening", stop=10, at=35, parent="noon"),
+    backup("monday", stop=15, at=55),
+)
+
+
+def without_backups(catalog: CatalogSnapshot, *lost: str) -> CatalogSnapshot:
+    """The catalog without the records of these backups."""
+    kept = [one for one in catalog.backups if one.id not in lost]
+    return snapshot(*kept, *catalog.stretches)
+
+
+def test_newest_backup_is_chosen_though_it_is_an_incremental_and_brings_its_chain():
+    found = plan(RecoveryTarget(time=minute(30)), CHAIN)
+    assert found.backup_id == "noon"
+    assert [(one.id, one.method) for one in found.chain] == [
+        ("sunday", "full"),
+        ("morning", "incremental"),
+        ("noon", "incremental"),
+    ]
+    assert found.first_segment == name(9)
+    assert found.bytes_to_fetch == (10 + 1 + 1) * MIB + found.wal_stored_bytes
+    # All of them, and what is made of them, lie beside each other.
+    assert found.bytes_to_write == 2 * (40 + 4 + 4) * MIB + found.wal_raw_bytes
+
+
+def test_incremental_is_used_when_it_is_named():
+    target = RecoveryTarget(time=minute(90))
+    assert plan(target, CHAIN).backup_id == "monday"
+    named = plan(target, CHAIN, backup_id="evening")
+    assert [one.id for one in named.chain] == ["sunday", "morning", "noon", "evening"]
+
+
+def test_broken_chain_is_passed_over_and_the_plan_says_what_is_missing():
+    broken = without_backups(CHAIN, "morning")
+    found = plan(RecoveryTarget(time=minute(40)), broken)
+    assert (found.backup_id, len(found.chain)) == ("sunday", 1)
+    assert found.missing == ["backup evening builds on morning, which is gone"]
+    assert found.describe()[-1] == (
+        "missing:       backup evening builds on morning, which is gone"
+    )
+
+
+def test_broken_chain_that_would_not_have_helped_is_not_spoken_of():
+    broken = without_backups(CHAIN, "morning")
+    assert plan(RecoveryTarget(time=minute(60)), broken).missing == []
+    assert plan(RecoveryTarget(time=minute(20)), broken).missing == []
+
+
+def test_broken_chain_that_is_named_is_refused():
+    with pytest.raises(ChainBroken) as refused:
+        plan(RecoveryTarget(latest=True), without_backups(CHAIN, "morning"), backup_id="evening")
+    assert refused.value.message == "backup evening builds on morning, which is gone"
+
+
+def test_target_that_only_a_broken_chain_leads_to_is_refused_with_what_is_missing():
+    broken = without_backups(CHAIN, "sunday", "monday")
+    message, hint = refusal(RecoveryTarget(time=minute(40)), broken)
+    assert message == (
+        "2026-03-01T12:40:00+00:00 cannot be reached: there is no base backup of the cluster "
+        "7300000000000000001 that can be restored; backup evening builds on sunday, which is gone"
+    )
+    assert hint == "take a full backup, or name another environment or timeline"
+
+
+def test_backup_after_the_target_says_what_the_broken_chain_before_it_lacks():
+    message, hint = refusal(RecoveryTarget(time=minute(40)), without_backups(CHAIN, "sunday"))
+    assert message == (
+        "2026-03-01T12:40:00+00:00 cannot be reached: it lies before the end of the first base "
+        "backup, monday (2026-03-01T12:55:00+00:00); "
+        "backup evening builds on sunday, which is gone"
+    )
+    assert hint == "nearest that can be reached: 2026-03-01T12:55:00+00:00 after it"
+
+
+def test_chain_is_described_and_a_long_one_abridged():
+    shown = plan(RecoveryTarget(time=minute(30)), CHAIN).describe()[2]
+    assert shown == "chain:         a full backup and 2 incremental: sunday → morning → noon"
+    days = [backup(f"i{day}", stop=3, at=day, parent=f"i{day - 1}") for day in range(1, 10)]
+    long = snapshot(backup("i0", stop=3, at=0), *days)
+    assert plan(RecoveryTarget(latest=True), long, backup_id="i9").describe()[2] == (
+        "chain:         a full backup and 9 incremental: i0 → i1 → (6 more) → i8 → i9"
+    )
+
+
+def test_expected_time_counts_the_whole_chain_twice():
+    """Its backups are unpacked, and then combined."""
+    measured = snapshot(*CHAIN.backups, *CHAIN.stretches)
+    measured.proofs["monday"] = [
+        Proof(
+            recovery_point_id="monday",
+            level="restored",
+            shown_at=minute(60),
+            run="test",
+            restore_seconds=4.0,
+        )
+    ]
+    found = plan(RecoveryTarget(time=minute(15)), measured)
+    assert (found.backup_id, found.segment_count) == ("morning", 0)
+    assert found.expected_seconds == pytest.approx(2 * (40 + 4) / 10)
 
 
 def test_expected_time_comes_from_the_latest_measured_restore():

@@ -4,11 +4,13 @@ The oracle is written the other way round from the planner: it looks, segment by
 some backup leads to the target.
 """
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.lsn import parse_segment_name
+from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.errors import TargetUnreachable
 from ledgerkeep.recovery.plan import plan_recovery
 from ledgerkeep.recovery.target import RecoveryTarget, parse_target
@@ -19,7 +21,9 @@ FIRST, LAST = 3, 24
 
 @st.composite
 def histories(draw) -> tuple[CatalogSnapshot, list[str]]:
-    """One timeline: shipping runs, some of which follow a hole, backups, and lost segments.
+    """One timeline: shipping runs, some of which follow a hole, backups, and what was lost of both.
+
+    A backup is a full one or builds on any one before it, which may be gone.
 
     Segment n is written during minute n, so minutes, positions and transactions agree.
     """
@@ -29,11 +33,27 @@ def histories(draw) -> tuple[CatalogSnapshot, list[str]]:
         last = number + draw(st.integers(0, 4))
         points.append(stretch(number, last, until=last + 1, next_xid=1000 + (last + 1) * 10))
         number = last + 1
-    for stop in sorted(draw(st.sets(st.integers(FIRST - 1, LAST), max_size=4))):
-        points.append(backup(f"b{stop}", stop=stop, at=stop + 0.5, next_xid=1005 + stop * 10))
+    older: list[str] = []
+    for stop in sorted(draw(st.sets(st.integers(FIRST - 1, LAST), max_size=6))):
+        parent = draw(st.sampled_from([None, *older]))
+        made = backup(
+            f"b{stop}", stop=stop, at=stop + 0.5, next_xid=1005 + stop * 10, parent=parent
+        )
+        older.append(made.id)
+        if not draw(st.sampled_from([False, False, False, True])):
+            points.append(made)
     catalog = snapshot(*points)
     stored = sorted(listed(catalog).segments)
     return catalog, draw(st.lists(st.sampled_from(stored), unique=True, max_size=3))
+
+
+def restorable(catalog: CatalogSnapshot) -> list[BaseBackup]:
+    """The backups with all that they build on, found from the full ones upwards."""
+    whole: dict[str | None, BaseBackup | None] = {None: None}
+    for one in sorted(catalog.backups, key=lambda backup: backup.stop_lsn):
+        if one.parent_id in whole:
+            whole[one.id] = one
+    return [one for one in whole.values() if one is not None]
 
 
 def leads_to(catalog: CatalogSnapshot, lost: list[str], minutes: float) -> bool:
@@ -44,7 +64,7 @@ def leads_to(catalog: CatalogSnapshot, lost: list[str], minutes: float) -> bool:
         for number in range(one.start_lsn // SEGMENT, one.end_lsn // SEGMENT)
     }
     kept = {number for number in shipped if name(number) not in lost}
-    for one in catalog.backups:
+    for one in restorable(catalog):
         stop = one.stop_lsn // SEGMENT
         if minutes == stop + 0.5:
             return True
@@ -69,6 +89,7 @@ def test_every_reachable_moment_is_planned_and_no_other(history, minutes):
         assert not leads_to(catalog, lost, minutes)
         return
     assert leads_to(catalog, lost, minutes)
+    assert plan.backup_id in {one.id for one in restorable(catalog)}
     assert plan.backup_stopped_at <= minute(minutes) <= plan.reaches_time
 
 
@@ -79,7 +100,7 @@ def test_no_plan_has_a_hole_and_no_position_is_refused_without_one(history, lsn)
     try:
         plan = plan_recovery(catalog, wal, RecoveryTarget(lsn=lsn), now=NOW)
     except TargetUnreachable:
-        for one in catalog.backups:
+        for one in restorable(catalog):
             after_stop = range(one.stop_lsn // SEGMENT + 1, -(-lsn // SEGMENT))
             in_backup = not after_stop and lsn > one.stop_lsn
             whole = {name(number) for number in after_stop} <= set(wal.segments)
@@ -108,7 +129,35 @@ def test_the_nearest_targets_of_a_refusal_can_be_reached(history, kind, number):
     try:
         plan_recovery(catalog, wal, parse_target(kind, values[kind]), now=NOW)
     except TargetUnreachable as refused:
-        if not catalog.backups or refused.hint.endswith("none of this kind"):
+        if not restorable(catalog) or refused.hint.endswith("none of this kind"):
             return
         for near in refused.hint.removeprefix("nearest that can be reached: ").split(", "):
             plan_recovery(catalog, wal, parse_target(kind, near.split()[0]), now=NOW)
+
+
+@given(histories(), st.integers(FIRST * SEGMENT, (LAST + 4) * SEGMENT))
+def test_a_plan_restores_a_full_backup_and_every_incremental_up_to_its_own(history, lsn):
+    catalog, lost = history
+    try:
+        plan = plan_recovery(
+            catalog, listed(catalog, without=lost), RecoveryTarget(lsn=lsn), now=NOW
+        )
+    except TargetUnreachable:
+        return
+    known = {one.id: one for one in catalog.backups}
+    chain = [known[one.id] for one in plan.chain]
+    assert chain[0].method == "full"
+    assert [one.parent_id for one in chain] == [None, *(one.id for one in chain[:-1])]
+    assert chain[-1].id == plan.backup_id
+    assert chain[-1].stop_lsn <= lsn
+    # No newer backup that can be restored would have done.
+    newer = [one for one in restorable(catalog) if chain[-1].stop_lsn < one.stop_lsn <= lsn]
+    for one in newer:
+        with pytest.raises(TargetUnreachable):
+            plan_recovery(
+                catalog,
+                listed(catalog, without=lost),
+                RecoveryTarget(lsn=lsn),
+                backup_id=one.id,
+                now=NOW,
+            )
