@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from include.bench.measure import Measured, measure, middle
+from include.bench.incremental import incremental_rows
+from include.bench.measure import Measured, middle
 from include.bench.peers import PgBackRest, pg_basebackup, pg_receivewal, pgbackrest_version
 from include.bench.stage import Stage, stage
 from ledgerkeep.database.postgres.postmaster import Postmaster
@@ -37,6 +38,7 @@ def main() -> int:
         rows = [
             *_backups(made, peer, given.runs, log),
             *_restores(made, peer, given.runs, log),
+            *incremental_rows(made, peer, given.runs, log),
             *_shipping(made, peer, given.segments, log),
             *_imports(made, log),
         ]
@@ -53,11 +55,6 @@ def main() -> int:
     return 0
 
 
-def _ours(made: Stage, log: Path, *arguments: str) -> Measured:
-    command = [sys.executable, "-m", "include.bench.ours", *arguments]
-    return measure(command, log=log, environment=made.environment())
-
-
 def _backups(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> list[Row]:
     ours, reads, plain, theirs = [], [], [], []
     if peer is not None:
@@ -65,8 +62,8 @@ def _backups(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> list
         made.execute(f"ALTER SYSTEM SET archive_command = '{peer.archive_command()}'")
         made.execute("SELECT pg_reload_conf()")
     for _ in range(runs):
-        ours.append(_ours(made, log, "backup"))
-        reads.append(_ours(made, log, "record"))
+        ours.append(made.ours(log, "backup"))
+        reads.append(made.ours(log, "record"))
         plain.append(pg_basebackup(made, log))
         if peer is not None:
             theirs.append(peer.run("backup", "--type=full", log=log))
@@ -100,7 +97,7 @@ def _restores(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> lis
 
 
 def _restore_with_ours(made: Stage, room: Path, purpose: Purpose, log: Path) -> Measured:
-    measured = _ours(made, log, "restore", str(room), purpose)
+    measured = made.ours(log, "restore", str(room), purpose)
     shutil.rmtree(room)
     said = log.read_text().splitlines()[-1]
     return Measured(json.loads(said)["ready_seconds"], measured.peak_mb)
@@ -140,12 +137,12 @@ def _shipping(made: Stage, peer: PgBackRest | None, segments: int, log: Path) ->
         made.execute("ALTER SYSTEM SET archive_command = '/bin/false'")
         made.execute("SELECT pg_reload_conf()")
     made.execute("SELECT pg_create_physical_replication_slot('peer', true)")
-    _ours(made, log, "ship")
+    made.ours(log, "ship")
     before = made.execute("SELECT pg_current_wal_lsn()")[0][0]
     _write_wal(made, segments)
     end = made.execute("SELECT pg_current_wal_lsn()")[0][0]
     count = made.execute(f"SELECT ('{end}'::pg_lsn - '{before}'::pg_lsn) / 16777216")[0][0]
-    ours = _ours(made, log, "ship")
+    ours = made.ours(log, "ship")
     theirs = pg_receivewal(made, "peer", end, log)
     made.execute("SELECT pg_drop_replication_slot('peer')")
     rows = [_rate("WAL to the store / pg_receivewal to disk", ours, theirs, float(count))]

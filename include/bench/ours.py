@@ -1,6 +1,6 @@
 """One operation of ours, as a process of its own, to be measured from outside.
 
-    python -m include.bench.ours backup | record | restore ROOM PURPOSE | ship
+    python -m include.bench.ours backup | incremental | record | restore ROOM PURPOSE | ship
 
 The same functions of the core that the operators call.
 """
@@ -30,9 +30,13 @@ def main() -> None:
     catalog = Catalog(open_store(policy.storage, settings), policy)
     stage = json.loads(os.environ["BENCH_STAGE"])
     address = ServerAddress(host=stage["sockets"], port=stage["port"])
-    {"backup": _backup, "record": _record, "restore": _restore, "ship": _ship}[operation](
-        catalog, address, *rest
-    )
+    {
+        "backup": _backup,
+        "incremental": _incremental,
+        "record": _record,
+        "restore": _restore,
+        "ship": _ship,
+    }[operation](catalog, address, *rest)
 
 
 def _backup(catalog: Catalog, address: ServerAddress) -> None:
@@ -40,6 +44,17 @@ def _backup(catalog: Catalog, address: ServerAddress) -> None:
     from ledgerkeep.database.postgres.full_backup import take_full_backup
 
     take_full_backup(address, catalog, origin=Origin("bench"), progress=no_progress)
+
+
+def _incremental(catalog: Catalog, address: ServerAddress) -> None:
+    from ledgerkeep.database.postgres.base_backup import Origin
+    from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
+
+    backup_id = take_incremental_backup(
+        address, catalog, origin=Origin("bench"), progress=no_progress
+    )
+    if backup_id[17] != "I":
+        raise SystemExit(f"{backup_id} is a full backup")
 
 
 def _record(catalog: Catalog, address: ServerAddress) -> None:

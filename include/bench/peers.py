@@ -55,10 +55,12 @@ def pg_receivewal(stage: Stage, slot: str, end: str, log: Path) -> Measured:
 class PgBackRest:
     """pgBackRest on this stage; only where it is on the PATH."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, repository: str = "repo", block_maps: bool = False) -> None:
         self.stage = stage
+        self.repository = repository
+        self.block_maps = block_maps
         self.program = _program(stage)
-        self.home = stage.place.servers / "pgbackrest"
+        self.home = stage.place.servers / f"pgbackrest-{repository}"
         self.home.mkdir(mode=0o700)
         stage.place.account.own(self.home)
         self._configure()
@@ -92,7 +94,7 @@ class PgBackRest:
         lines = [
             "[global]",
             "repo1-type=s3",
-            "repo1-path=/repo",
+            f"repo1-path=/{self.repository}",
             "repo1-s3-bucket=pgbackrest",
             "repo1-s3-region=eu-central-1",
             "repo1-s3-uri-style=path",
@@ -103,6 +105,7 @@ class PgBackRest:
             f"repo1-s3-key={stage.store.user.access_key}",
             f"repo1-s3-key-secret={stage.store.user.secret_key}",
             "repo1-bundle=y",
+            f"repo1-block={'y' if self.block_maps else 'n'}",
             "repo1-retention-full=9",
             "process-max=2",
             "compress-type=zst",
@@ -141,6 +144,8 @@ def _program(stage: Stage) -> str:
     if found is None:
         raise FileNotFoundError("pgbackrest")
     copy = stage.place.servers / "pgbackrest-program"
+    if copy.exists():  # the server may be running it
+        return str(copy)
     shutil.copy(os.path.realpath(found), copy)
     copy.chmod(0o755)
     return str(copy)

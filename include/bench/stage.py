@@ -8,12 +8,14 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from include.bench.measure import Measured, measure
 from include.bench.store import TlsStore
 from include.bench.store import start as start_store
 from include.sandbox import objectstore
@@ -60,6 +62,11 @@ class Stage:
             "BENCH_STAGE": json.dumps({"sockets": self.address.host, "port": self.port}),
         }
 
+    def ours(self, log: Path, *arguments: str) -> Measured:
+        """Measure one operation of ours, as `include.bench.ours` takes it."""
+        command = [sys.executable, "-m", "include.bench.ours", *arguments]
+        return measure(command, log=log, environment=self.environment())
+
     def execute(self, statement: str) -> list[tuple]:
         """Run one statement on the measured cluster."""
         with connect(self.address) as connection:
@@ -103,6 +110,7 @@ def _start_cluster(place: Place, data: Path, port: int) -> Postmaster:
         port=port,
         settings={
             "wal_level": "logical",
+            "summarize_wal": "on",
             "archive_mode": "on",
             "shared_buffers": "512MB",
             "max_wal_size": "4GB",

@@ -44,6 +44,13 @@ class TlsStore:
         """Make a bucket."""
         self._client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=object_lock)
 
+    def stored_bytes(self, bucket: str, prefix: str) -> int:
+        """Bytes of all objects below a prefix."""
+        pages = (
+            self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        )
+        return sum(item["Size"] for page in pages for item in page.get("Contents", []))
+
     def answers(self) -> bool:
         """Whether it serves requests."""
         try:
