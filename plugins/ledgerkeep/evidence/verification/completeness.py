@@ -10,9 +10,10 @@ From when on is anything expected? Not before the environment's first evidence o
 of one kind not before its own first, so that a section that was added to a policy is not missing
 for the time before. But where nothing of a kind exists at all, the environment's beginning counts.
 
-A kind of which nothing exists at all is critical, and so is a missing backup. Missing WAL is critical
-while no later run has made up for it, since until then it can be lost; later it is a warning, like
-a missing fingerprint, without which nothing is lost but a proof. What came late is a warning.
+A kind of which nothing exists at all is critical, and so is a missing backup. Missing WAL is
+critical while no later run has made up for it, since until then it can be lost; later it is a
+warning, like a missing fingerprint, without which nothing is lost but a proof. What came late is a
+warning.
 
 Pure: no I/O.
 """

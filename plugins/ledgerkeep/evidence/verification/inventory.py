@@ -103,6 +103,7 @@ def stored_objects(snapshot: CatalogSnapshot, checked: Iterable[Checked]) -> lis
         shown = [proof.shown_at for proof in proofs if proof.level != "recorded"]
         if shown:
             read_at[name] = max(shown)
+    points: list[BaseBackup | WalStretch] = [*snapshot.backups, *snapshot.stretches]
     return [
         Stored(
             system_identifier=snapshot.system_identifier,
@@ -111,7 +112,7 @@ def stored_objects(snapshot: CatalogSnapshot, checked: Iterable[Checked]) -> lis
             objects=_objects(point),
             last_read=max(point.created_at, read_at.get(point.id, point.created_at)),
         )
-        for point in (*snapshot.backups, *snapshot.stretches)
+        for point in points
     ]
 
 
