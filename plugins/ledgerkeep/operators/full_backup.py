@@ -104,7 +104,7 @@ def _measurements(backup: BaseBackup) -> dict[str, float]:
 
 
 def _facts(backup: BaseBackup) -> dict[str, str]:
-    told = {"method": backup.method}
+    told: dict[str, str] = {"method": backup.method}
     if backup.parent_id is not None:
         told["parent"] = backup.parent_id
     return told

@@ -16,7 +16,6 @@ import psycopg
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.chain import by_id, is_whole
 from ledgerkeep.catalog.models import BaseBackup, Proof, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
@@ -156,16 +155,17 @@ def _may_be_recorded(streamed: StreamedBackup, run: str) -> bool:
 
 
 def _check_parent(catalog: Catalog, streamed: StreamedBackup) -> None:
+    """Nobody holds the lock between the streaming and the recording."""
     if streamed.parent_id is None:
         return
-    known = by_id(catalog.backups(streamed.system_identifier))
-    parent = known.get(streamed.parent_id)
-    if parent is None or not is_whole(parent, known):
+    try:
+        catalog.find_backup(streamed.parent_id)
+    except RecoveryPointMissing as problem:
         raise ChainBroken(
             f"backup {streamed.id} builds on {streamed.parent_id}, which was removed while it was "
             "taken",
             hint="nothing of it counts; take another backup, which will build on what is there",
-        )
+        ) from problem
 
 
 def _retain(catalog: Catalog, backup: StreamedBackup) -> None:
