@@ -23,30 +23,40 @@ DAGS = ROOT / "dags"
 SCHEDULES = {
     "development_compliance_report": None,
     "development_database_backup_verification": "0 8 * * *",
+    "development_database_deployment_verified": None,
     "development_database_full_backup": "0 3 * * SUN",
     "development_database_incremental_backup": "0 4 * * *",
+    "development_database_pre_deployment_backup": None,
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
     "production_database_backup_verification": "0 7 * * *",
+    "production_database_compliance_archive": "0 9 2 1 *",
+    "production_database_deployment_verified": None,
     "production_database_fingerprint": "0 4 * * *",
     "production_database_full_backup": "0 1 * * *",
     "production_database_incremental_backup": "30 * * * *",
+    "production_database_pre_deployment_backup": None,
     "production_database_wal_shipping": "*/15 * * * *",
     "production_restore_janitor": "30 * * * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
     "staging_database_backup_verification": "30 7 * * *",
+    "staging_database_deployment_verified": None,
     "staging_database_fingerprint": "0 5 * * *",
     "staging_database_full_backup": "0 3 * * *",
     "staging_database_incremental_backup": "45 */6 * * *",
+    "staging_database_pre_deployment_backup": None,
     "staging_database_wal_shipping": "*/30 * * * *",
     "staging_restore_janitor": "30 * * * *",
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
     "database_backup_verification": {"database", "check"},
+    "database_compliance_archive": {"database", "backup"},
+    "database_deployment_verified": {"database", "check"},
     "database_full_backup": {"database", "backup"},
     "database_incremental_backup": {"database", "backup"},
+    "database_pre_deployment_backup": {"database", "backup"},
     "database_wal_shipping": {"database", "backup"},
     "database_fingerprint": {"database", "check"},
     "test_point_in_time_recovery": {"database", "restore-test"},
@@ -213,6 +223,8 @@ def test_no_part_of_a_verification_waits_for_another(bag: DagBag) -> None:
     [
         ("compliance_report", "month", ["", "2026-11"], ["November", "2026-11-22", "26-11"]),
         ("database_full_backup", "adopt_timeline", ["", "3"], ["-1", "three"]),
+        ("database_compliance_archive", "recovery_point", ["", "2026-F-1"], ["a/b", "x" * 65]),
+        ("database_pre_deployment_backup", "description", ["", "new ledger"], ["x" * 501]),
     ],
 )
 def test_param_is_checked_before_the_run(
@@ -225,6 +237,17 @@ def test_param_is_checked_before_the_run(
     for value in bad:
         with pytest.raises(ParamValidationError):
             asked.resolve(value)
+
+
+@pytest.mark.parametrize("name", ["database_pre_deployment_backup", "database_deployment_verified"])
+def test_deployment_must_be_named_and_nameable(bag: DagBag, name: str) -> None:
+    asked = bag.dags[f"production_{name}"].params.get_param("deployment_id")
+    with pytest.raises(ParamValidationError):
+        asked.resolve()
+    for value in ["", "a/b", "../x", "x" * 300]:
+        with pytest.raises(ParamValidationError):
+            asked.resolve(value)
+    assert asked.resolve("2026.11.3") == "2026.11.3"
 
 
 # -- broken policies

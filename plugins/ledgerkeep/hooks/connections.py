@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ledgerkeep.database.postgres.address import ServerAddress
     from ledgerkeep.policy.model import Policy
     from ledgerkeep.storage.s3 import S3Store
+    from ledgerkeep.storage.vault import OpenVault
 
 _NOT_LIBPQ = {"cursor", "iam", "aws_conn_id", "redshift", "sqlalchemy_scheme", "sqlalchemy_query"}
 
@@ -57,3 +58,39 @@ def open_policy_store(policy: Policy, connection_id: str | None = None) -> S3Sto
         endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
     )
     return open_store(policy.storage, worker_settings(), access)
+
+
+def open_policy_vault(policy: Policy, connection_id: str | None = None) -> OpenVault:
+    """The vault of a policy's compliance archive, opened with its own AWS connection.
+
+    Where the policy names a role, the connection's identity assumes it; STS is asked where the
+    connection says it is.
+
+    :param connection_id: another connection than the policy's.
+    :raises PolicyError: the policy has no compliance archive.
+    """
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from ledgerkeep.errors import PolicyError
+    from ledgerkeep.storage.open import StoreAccess
+    from ledgerkeep.storage.vault import open_vault
+    from ledgerkeep.worker import worker_settings
+
+    archive = policy.database.compliance_archive
+    if archive is None:
+        raise PolicyError(
+            f"the policy of {policy.environment} has no vault",
+            hint="add database.compliance_archive to the policy",
+        )
+    vault = archive.vault
+    hook = AwsBaseHook(
+        aws_conn_id=connection_id or vault.connection_id,
+        client_type="s3",
+        region_name=vault.region,
+    )
+    access = StoreAccess(
+        session=hook.get_session(region_name=vault.region),
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+    )
+    sts = hook.conn_config.get_service_endpoint_url("sts")
+    return open_vault(vault, policy.storage, worker_settings(), access, sts_endpoint=sts)

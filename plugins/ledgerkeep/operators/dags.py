@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, CronTriggerTimetable
+from airflow.sdk import Asset, CronTriggerTimetable, Param
 
 if TYPE_CHECKING:
     from ledgerkeep.policy.model import Policy
@@ -51,6 +51,19 @@ def recovery_points(policy: Policy) -> Asset:
         name=f"{policy.environment}_database_recovery_points",
         uri=f"x-ledgerkeep://{policy.storage.bucket}/{policy.environment}/database",
         group="ledgerkeep",
+    )
+
+
+def deployment_param() -> Param:
+    """The field of a trigger form that asks for a deployment's id; it has to be filled in."""
+    from ledgerkeep.catalog.deployments import DEPLOYMENT_ID
+
+    return Param(
+        type="string",
+        pattern=DEPLOYMENT_ID,
+        title="Deployment",
+        description="Id of the release or build, such as 2026.11.3: letters, digits, dots, "
+        "hyphens and underscores.",
     )
 
 

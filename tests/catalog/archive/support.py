@@ -4,14 +4,17 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from include.sandbox.objectstore import ObjectStore as Server
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.archive.make import ArchiveResult, archive_recovery_point
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import Archive, BaseBackup, Fingerprint, Proof
 from ledgerkeep.policy.load import load_environment
 from ledgerkeep.progress import Progress, no_progress
+from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.storage.port import ObjectStore, StoredObject
 from ledgerkeep.storage.vault import OpenVault
+from ledgerkeep.worker import WorkerSettings
 from tests.conftest import ROOT
 from tests.recovery import samples
 from tests.recovery.samples import NOON, SYSTEM
@@ -26,6 +29,20 @@ def own_catalog(store: ObjectStore | None = None) -> Catalog:
     """The production catalog, empty, in memory unless said otherwise."""
     policy = load_environment("production", ROOT / "include" / "policies")
     return Catalog(store or MemoryStore("ours"), policy)
+
+
+def real_catalog(server: Server, bucket: str) -> Catalog:
+    """The same catalog in a bucket of a real store."""
+    policy = own_catalog().policy
+    storage = policy.storage.model_copy(
+        update={"bucket": bucket, "object_lock": None, "part_size_mib": 5}
+    )
+    access = StoreAccess(
+        server.endpoint, access_key=server.user.access_key, secret_key=server.user.secret_key
+    )
+    settings = WorkerSettings(store_encryption="none", store_patience=5)
+    store = open_store(storage, settings, access)
+    return Catalog(store, policy.model_copy(update={"storage": storage}))
 
 
 def memory_vault() -> tuple[MemoryStore, OpenVault]:
