@@ -122,7 +122,12 @@ class MemoryStore:
         for key in sorted(self.objects):
             if key.startswith(prefix) and key > start_after:
                 found = self.objects[key]
-                yield ListedObject(key=key, size=len(found.body), modified_at=found.modified_at)
+                yield ListedObject(
+                    key=key,
+                    size=len(found.body),
+                    modified_at=found.modified_at,
+                    etag=_hash(found.body),
+                )
 
     def list_directories(self, prefix: str) -> Iterator[str]:
         """See `ObjectStore`."""

@@ -14,6 +14,8 @@
                                              archives/{archive_id}/ with begun.json first and
                                              archive.json last
         checked/{time}.json                  which stretches of WAL were read back then
+        removals/{time}.json                 what retention set out to remove then, and why
+        index/{kind}/{sha256}.zst            a copy of many records, to read them at once
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -148,6 +150,22 @@ def archive_record(environment: str, system_identifier: str, archive_id: str) ->
 def vault_archive(environment: str, system_identifier: str, archive_id: str) -> str:
     """Prefix, in the vault, of what describes one archive; the copy lies where it lay here."""
     return f"{archives(environment, system_identifier)}{archive_id}/"
+
+
+def removals(environment: str, system_identifier: str) -> str:
+    """Prefix of what retention set out to remove."""
+    return f"{database(environment, system_identifier)}removals/"
+
+
+def removal(environment: str, system_identifier: str, at: datetime) -> str:
+    """Key of what retention set out to remove at a moment; the keys sort like the moments."""
+    name = f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+    return f"{removals(environment, system_identifier)}{name}.json"
+
+
+def indexes(environment: str, system_identifier: str, kind: str) -> str:
+    """Prefix of the copies of all records of one kind: backups, stretches, fingerprints, proofs."""
+    return f"{database(environment, system_identifier)}index/{kind}/"
 
 
 def evidence(environment: str) -> str:

@@ -114,6 +114,7 @@ class Bucket:
             modified_at=answer["LastModified"],
             metadata=answer.get("Metadata", {}),
             retention=_retention(answer),
+            legal_hold=answer.get("ObjectLockLegalHoldStatus") == "ON",
             encryption=answer.get("ServerSideEncryption"),
             storage_class=answer.get("StorageClass", "STANDARD"),
         )

@@ -49,6 +49,8 @@ class ObjectHead(Record):
     modified_at: UtcDatetime
     metadata: dict[str, str] = {}
     retention: Retention | None = None
+    legal_hold: bool = False
+    """The store's own legal hold on the object, which has no end."""
     encryption: str | None = None
     storage_class: str = "STANDARD"
 
@@ -59,6 +61,8 @@ class ListedObject(Record):
     key: str
     size: int
     modified_at: UtcDatetime
+    etag: str = ""
+    """The store's own mark of the content: another content has another mark."""
 
 
 class ObjectWriter(Protocol):

@@ -104,7 +104,12 @@ class S3Store:
             )
             for row in page.get("Contents", []):
                 after = row["Key"]
-                yield ListedObject(key=after, size=row["Size"], modified_at=row["LastModified"])
+                yield ListedObject(
+                    key=after,
+                    size=row["Size"],
+                    modified_at=row["LastModified"],
+                    etag=row.get("ETag", ""),
+                )
             if not page["IsTruncated"]:
                 return
 

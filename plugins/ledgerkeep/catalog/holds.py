@@ -1,0 +1,132 @@
+"""Legal holds: somebody needs a recovery point, whatever its age.
+
+A hold and its release are two records beside each other, written once and locked as long as
+evidence is, so who asked for what, when and why can be told years later. Nothing that is held is
+removed by retention; a hold on WAL or on a fingerprint keeps what leads to it as well.
+"""
+
+import re
+from secrets import token_hex
+
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.models import Hold, HoldRelease
+from ledgerkeep.errors import CatalogError, RecoveryPointMissing
+from ledgerkeep.model import utc_now
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,119}")
+_RELEASED = ".released.json"
+
+
+def place_hold(catalog: Catalog, recovery_point_id: str, *, reason: str, placed_by: str) -> Hold:
+    """Keep a recovery point of any kind until the hold is released.
+
+    :raises RecoveryPointMissing: there is none of that id, or retention removed it meanwhile.
+    :raises CatalogError: no reason, or what cannot be an id.
+    """
+    _check_id(recovery_point_id)
+    system_identifier = _cluster_of(catalog, recovery_point_id)
+    now = utc_now()
+    hold = Hold(
+        id=f"{now:%Y%m%dT%H%M%SZ}-{token_hex(4)}",
+        recovery_point_id=recovery_point_id,
+        reason=_said(reason, "a legal hold"),
+        placed_by=placed_by,
+        placed_at=now,
+    )
+    key = keys.hold(catalog.environment, system_identifier, hold.id)
+    catalog.write(key, hold, catalog.retention("evidence"))
+    # Retention looks at the holds right before it removes: one of the two sees the other.
+    _cluster_of(catalog, recovery_point_id)
+    return hold
+
+
+def release_hold(catalog: Catalog, hold_id: str, *, reason: str, released_by: str) -> HoldRelease:
+    """End a hold; retention decides about the recovery point from now on.
+
+    :raises CatalogError: no such hold, it has ended already, or no reason.
+    """
+    _check_id(hold_id)
+    for system_identifier in catalog.system_identifiers():
+        if catalog.store.head(keys.hold(catalog.environment, system_identifier, hold_id)) is None:
+            continue
+        key = keys.hold_release(catalog.environment, system_identifier, hold_id)
+        if catalog.store.head(key) is not None:
+            earlier = catalog.read(key, HoldRelease)
+            raise CatalogError(
+                f"legal hold {hold_id} was released on {earlier.released_at:%Y-%m-%d %H:%M:%S}Z "
+                f"by {earlier.released_by}",
+                hint="nothing is left to do; to hold the recovery point again, place a new hold",
+            )
+        release = HoldRelease(
+            hold_id=hold_id,
+            reason=_said(reason, "the release of a legal hold"),
+            released_by=released_by,
+            released_at=utc_now(),
+        )
+        catalog.write(key, release, catalog.retention("evidence"))
+        return release
+    raise CatalogError(
+        f"no legal hold {hold_id} in {catalog.store.location}/{catalog.environment}",
+        hint=f"list what exists: ledgerkeep hold list --environment {catalog.environment}",
+    )
+
+
+def active_holds(catalog: Catalog, system_identifier: str) -> list[Hold]:
+    """The holds that no release has ended, oldest first."""
+    found = [
+        catalog.read(key, Hold)
+        for key in sorted(active_hold_keys(catalog, system_identifier))
+    ]
+    return sorted(found, key=lambda hold: hold.placed_at)
+
+
+def active_hold_keys(catalog: Catalog, system_identifier: str) -> set[str]:
+    """Keys of the active holds, by one listing: a new hold is seen without reading any."""
+    prefix = keys.holds(catalog.environment, system_identifier)
+    listed = {item.key for item in catalog.store.list(prefix)}
+    ended = {key.removesuffix(_RELEASED) + ".json" for key in listed if key.endswith(_RELEASED)}
+    return {key for key in listed if not key.endswith(_RELEASED)} - ended
+
+
+def _cluster_of(catalog: Catalog, point_id: str) -> str:
+    for system_identifier in catalog.system_identifiers():
+        if any(
+            catalog.store.head(key) is not None
+            for key in _possible_keys(catalog.environment, system_identifier, point_id)
+        ):
+            return system_identifier
+    raise RecoveryPointMissing(
+        f"no recovery point {point_id} in {catalog.store.location}/{catalog.environment}",
+        hint=f"list what exists: ledgerkeep list --wal --environment {catalog.environment}",
+    )
+
+
+def _possible_keys(environment: str, system_identifier: str, point_id: str) -> list[str]:
+    """Where the record of that id lies, as a backup, a fingerprint or a stretch of WAL."""
+    found = [
+        keys.backup(environment, system_identifier, point_id) + keys.RECOVERY_POINT,
+        keys.fingerprint(environment, system_identifier, point_id),
+    ]
+    if re.match(r"[0-9A-F]{24}-", point_id):
+        timeline = int(point_id[:8], 16)
+        found.append(keys.stretch(environment, system_identifier, timeline, point_id))
+    return found
+
+
+def _check_id(name: str) -> None:
+    if not _ID.fullmatch(name):
+        raise CatalogError(
+            f"{name!r} cannot be an id",
+            hint="ids have letters, digits, '-', '_' and '.'; copy one from ledgerkeep list --wal "
+            "or ledgerkeep hold list",
+        )
+
+
+def _said(reason: str, what: str) -> str:
+    if not reason.strip():
+        raise CatalogError(
+            f"{what} needs a reason",
+            hint="say which case or request it is for: whoever reviews it later has only that",
+        )
+    return reason.strip()
