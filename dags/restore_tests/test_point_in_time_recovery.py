@@ -7,19 +7,13 @@ copy is promoted and checked (`pg_amcheck`, expectations), and removed.
 It has passed only if its `verdict` task succeeded.
 """
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.fingerprint import ProvableFingerprintOperator
-from ledgerkeep.operators.proof import ProveCopyOperator, ValidateCopyOperator
-from ledgerkeep.operators.restore import (
-    PlanRecoveryOperator,
-    PrepareRoomOperator,
-    RemoveRoomOperator,
-    RestoreClusterOperator,
-)
+from ledgerkeep.operators.restore import PlanRecoveryOperator
+from ledgerkeep.operators.restore_test import carry_out, fingerprint_param
 from ledgerkeep.operators.scenario import StateScenarioOperator
-from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalPastOperator
 from ledgerkeep.policy.load import load_policies
 
@@ -42,15 +36,7 @@ for policy in load_policies():
             schedule=test.schedule,
             doc=__doc__,
         ),
-        params={
-            "fingerprint": Param(
-                "",
-                type="string",
-                title="Fingerprint",
-                description="Id of a stored fingerprint to prove against, for when the source "
-                "is gone. Empty: take a new one of the source.",
-            )
-        },
+        params=fingerprint_param(),
     ):
         scenario = StateScenarioOperator(
             task_id="scenario",
@@ -71,28 +57,5 @@ for policy in load_policies():
         plan = PlanRecoveryOperator(
             task_id="plan", environment=environment, fingerprint_id=fingerprint.output
         )
-        room = PrepareRoomOperator(
-            task_id="prepare_room", environment=environment, plan=plan.output
-        )
-        restore = RestoreClusterOperator(
-            task_id="restore", environment=environment, plan=plan.output
-        )
-        prove = ProveCopyOperator(
-            task_id="prove",
-            environment=environment,
-            plan=plan.output,
-            fingerprint_id=fingerprint.output,
-        )
-        validate = ValidateCopyOperator(
-            task_id="validate",
-            environment=environment,
-            plan=plan.output,
-            restored=restore.output,
-            proven=prove.output,
-        )
-        remove = RemoveRoomOperator(
-            task_id="remove_room", environment=environment, plan=plan.output
-        ).as_teardown(setups=room)
-        verdict = VerdictOperator(task_id="verdict", environment=environment, kind="restore-test")
-        scenario >> fingerprint >> ship >> plan >> room >> restore >> prove >> validate
-        validate >> remove >> verdict
+        scenario >> fingerprint >> ship >> plan
+        carry_out(policy, plan, fingerprint.output)

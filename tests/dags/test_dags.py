@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import airflow_home  # isort: skip - before Airflow
 from airflow.dag_processing.dagbag import DagBag
@@ -38,6 +39,7 @@ SCHEDULES = {
     "production_database_pre_deployment_backup": None,
     "production_database_wal_shipping": "*/15 * * * *",
     "production_restore_janitor": "30 * * * *",
+    "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
     "staging_database_backup_verification": "30 7 * * *",
@@ -48,6 +50,7 @@ SCHEDULES = {
     "staging_database_pre_deployment_backup": None,
     "staging_database_wal_shipping": "*/30 * * * *",
     "staging_restore_janitor": "30 * * * *",
+    "staging_test_full_database_restore": "0 7 20 1,4,7,10 *",
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
@@ -59,6 +62,7 @@ TAGS = {
     "database_pre_deployment_backup": {"database", "backup"},
     "database_wal_shipping": {"database", "backup"},
     "database_fingerprint": {"database", "check"},
+    "test_full_database_restore": {"database", "restore-test"},
     "test_point_in_time_recovery": {"database", "restore-test"},
     "restore_janitor": {"database", "check"},
     "compliance_report": {"evidence", "report"},
@@ -168,13 +172,19 @@ def test_task_works_in_the_environment_of_its_dag(dag: Any) -> None:
     assert environments == {dag.dag_id.partition("_")[0]}
 
 
-# -- the restore test
+# -- the restore tests
 
 
+RESTORE_TESTS = ["test_full_database_restore", "test_point_in_time_recovery"]
+
+
+@pytest.mark.parametrize("name", RESTORE_TESTS)
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_only_the_teardown_lies_between_work_and_verdict(bag: DagBag, environment: str) -> None:
+def test_only_the_teardown_lies_between_work_and_verdict(
+    bag: DagBag, environment: str, name: str
+) -> None:
     """A skipped or failed work task must not keep the copy from being removed."""
-    dag = bag.dags[f"{environment}_test_point_in_time_recovery"]
+    dag = bag.dags[f"{environment}_{name}"]
     remove, verdict = dag.get_task("remove_room"), dag.get_task("verdict")
     assert verdict.upstream_task_ids == {"remove_room"}
     assert remove.is_teardown
@@ -195,9 +205,10 @@ def test_only_the_teardown_lies_between_work_and_verdict(bag: DagBag, environmen
     ]
 
 
-def test_restore_test_waits_for_each_step(bag: DagBag) -> None:
+@pytest.mark.parametrize("name", RESTORE_TESTS)
+def test_restore_test_waits_for_each_step(bag: DagBag, name: str) -> None:
     """The steps share one room and one server in it, so they go one after the other."""
-    dag = bag.dags["production_test_point_in_time_recovery"]
+    dag = bag.dags[f"production_{name}"]
     in_order = [task.task_id for task in dag.topological_sort()]
     for before, after in pairwise(in_order):
         assert before in dag.get_task(after).upstream_task_ids
@@ -213,6 +224,28 @@ def test_no_part_of_a_verification_waits_for_another(bag: DagBag) -> None:
     assert {task.task_id for task in dag.tasks} == {*parts, "verdict"}
     assert dag.get_task("verdict").upstream_task_ids == parts
     assert all(not dag.get_task(part).upstream_task_ids for part in parts)
+
+
+def test_chain_of_an_environment_without_wal_is_restored_to_its_own_end(policies: Path) -> None:
+    """There is no WAL that could lead to a fingerprint."""
+    file = policies / "development.yaml"
+    development = yaml.safe_load(file.read_text())
+    development["restore_tests"]["full_database_restore"] = {"schedule": None}
+    file.write_text(yaml.safe_dump(development))
+    bag = read_dags()
+    assert bag.import_errors == {}
+    dag = bag.dags["development_test_full_database_restore"]
+    assert [task.task_id for task in dag.topological_sort()] == [
+        "scenario",
+        "plan",
+        "prepare_room",
+        "restore",
+        "prove",
+        "validate",
+        "remove_room",
+        "verdict",
+    ]
+    assert dag.get_task("prove").fingerprint_id is None
 
 
 # -- what a person may ask for

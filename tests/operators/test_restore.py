@@ -45,7 +45,12 @@ def back_up(run: str = "backup") -> str:
     return backup.do(RecordBackupOperator(task_id="record", backup_id=backup_id, **ENVIRONMENT))
 
 
-def restore_test(run: Run, *, stored: str = "") -> str:
+def restore_test(
+    run: Run,
+    *,
+    stored: str = "",
+    planner: type[PlanRecoveryOperator] = PlanRecoveryOperator,
+) -> str:
     """All tasks of the restore test, in order; returns the level that was shown."""
     run.do(
         StateScenarioOperator(
@@ -56,9 +61,7 @@ def restore_test(run: Run, *, stored: str = "") -> str:
         ProvableFingerprintOperator(task_id="fingerprint", stored=stored, **ENVIRONMENT)
     )
     run.do(ShipWalPastOperator(task_id="ship_wal", fingerprint_id=fingerprint_id, **ENVIRONMENT))
-    plan = run.do(
-        PlanRecoveryOperator(task_id="plan", fingerprint_id=fingerprint_id, **ENVIRONMENT)
-    )
+    plan = run.do(planner(task_id="plan", fingerprint_id=fingerprint_id, **ENVIRONMENT))
     room = run.do(PrepareRoomOperator(task_id="prepare_room", plan=plan, **ENVIRONMENT))
     restored = run.do(RestoreClusterOperator(task_id="restore", plan=plan, **ENVIRONMENT))
     proven = run.do(

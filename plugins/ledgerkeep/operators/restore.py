@@ -56,10 +56,8 @@ class PlanRecoveryOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, and show the plan."""
-        from ledgerkeep.recovery.plan import plan_from_catalog
-
         with self.ending_well(context):
-            plan = plan_from_catalog(self.catalog, self.protected_cluster(), self._target())
+            plan = self._plan()
         for line in plan.describe():
             self.log.info("%s", line)
         self.contribute(
@@ -68,11 +66,22 @@ class PlanRecoveryOperator(LedgerkeepOperator):
             measurements={
                 "planned_bytes": plan.bytes_to_fetch,
                 "planned_segments": plan.segment_count,
+                "planned_backups": len(plan.chain),
                 "expected_seconds": plan.expected_seconds,
             },
+            findings=self._findings(plan),
         )
         planned: dict[str, Any] = plan.model_dump(mode="json")
         return planned
+
+    def _plan(self) -> RecoveryPlan:
+        from ledgerkeep.recovery.plan import plan_from_catalog
+
+        return plan_from_catalog(self.catalog, self.protected_cluster(), self._target())
+
+    def _findings(self, plan: RecoveryPlan) -> list[dict[str, str]]:
+        """A restore that had to take a longer way, or could not have gone further, is told."""
+        return [{"what": words, "severity": "warning"} for words in plan.missing]
 
     def _target(self) -> RecoveryTarget:
         from ledgerkeep.recovery.proof import first_target
@@ -81,6 +90,23 @@ class PlanRecoveryOperator(LedgerkeepOperator):
         if self.fingerprint_id:
             return first_target(self.catalog.find_fingerprint(self.fingerprint_id))
         return parse_target(self.target_kind, self.target_value)
+
+
+class PlanChainOperator(PlanRecoveryOperator):
+    """Plan the restore of the newest chain, up to the fingerprint or to the chain's own end."""
+
+    def _plan(self) -> RecoveryPlan:
+        from ledgerkeep.recovery.newest_chain import plan_newest_chain
+
+        target = self._target() if self.fingerprint_id else None
+        return plan_newest_chain(self.catalog, self.protected_cluster(), target)
+
+    def _findings(self, plan: RecoveryPlan) -> list[dict[str, str]]:
+        found = super()._findings(plan)
+        if len(plan.chain) == 1 and self.policy.database.incremental_backup is not None:
+            words = "no incremental backup leads to the target: a full backup alone is restored"
+            found.append({"what": words, "severity": "warning"})
+        return found
 
 
 class RoomOperator(LedgerkeepOperator):
