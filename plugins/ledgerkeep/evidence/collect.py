@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 import ledgerkeep
 from ledgerkeep.errors import EvidenceError
+from ledgerkeep.evidence.criteria import Criterion, all_four, within_objectives
 from ledgerkeep.evidence.records import (
     EvidenceRecord,
     Finding,
@@ -45,6 +46,8 @@ class Contribution(Record):
     scenario: str = ""
     objective: str | None = None
     """The policy's objective the run is measured against, e.g. `database_failure`."""
+    criteria: list[Criterion] = []
+    facts: dict[str, str] = {}
     versions: dict[str, str] = {}
 
 
@@ -68,6 +71,8 @@ def collect_record(
     parts = [_contribution(one) for one in contributions]
     findings = [finding for part in parts for finding in part.findings]
     objective = next((part.objective for part in parts if part.objective), None)
+    measurements = _merged([part.measurements for part in parts])
+    target = _target(policy, objective) if objective else None
     return EvidenceRecord(
         environment=policy.environment,
         dag_id=dag_id,
@@ -81,9 +86,11 @@ def collect_record(
         recovery_point_ids=list(
             dict.fromkeys(name for part in parts for name in part.recovery_point_ids)
         ),
-        measurements=_merged([part.measurements for part in parts]),
+        measurements=measurements,
         scenario=" ".join(part.scenario for part in parts if part.scenario),
-        target=_target(policy, objective) if objective else None,
+        target=target,
+        criteria=_criteria(kind, parts, measurements, target),
+        facts=_merged([part.facts for part in parts]),
         findings=[
             Finding(
                 what=finding.what, severity=finding.severity, owner=finding.owner or policy.owner
@@ -117,6 +124,20 @@ def _target(policy: Policy, objective: str) -> Target:
         rto_seconds=wanted.rto.total_seconds(),
         rpo_seconds=None if wanted.rpo is None else wanted.rpo.total_seconds(),
     )
+
+
+def _criteria(
+    kind: RunKind,
+    parts: Sequence[Contribution],
+    measurements: Mapping[str, float],
+    target: Target | None,
+) -> list[Criterion]:
+    if kind not in ("recovery", "restore-test"):
+        return []
+    in_time = (
+        within_objectives(measurements, target.rto_seconds, target.rpo_seconds) if target else None
+    )
+    return all_four([criterion for part in parts for criterion in part.criteria], in_time)
 
 
 def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:

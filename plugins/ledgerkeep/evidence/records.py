@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat
 
+from ledgerkeep.evidence.criteria import Criterion
 from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.storage.port import Sha256
 
@@ -59,6 +60,10 @@ class EvidenceRecord(Record):
     scenario: str = ""
     """What a recovery or restore test set out to do, stated before it began."""
     target: Target | None = None
+    criteria: list[Criterion] = []
+    """Of a recovery or a restore test: the four things it must show; empty for other runs."""
+    facts: dict[str, str] = {}
+    """What was decided, by whom, in words: `requested_by`, `reason`, `approved_by` …"""
     findings: list[Finding] = []
     versions: dict[str, str] = {}
     """Program → version: ledgerkeep, airflow, python, server."""
