@@ -3,8 +3,8 @@
 A fingerprint reads every row through the table; it does not see an index that lost an entry, and
 checksums do not see a page that was written whole but wrong. amcheck does both: line pointers,
 tuple headers, toast, the order inside each B-tree, and (`heapallindexed`) that every row is in it.
-It takes an extension, so it runs on the copy and never on the source
-(PostgreSQL: "pg_amcheck", "amcheck").
+It takes an extension, so it runs on the copy and never on the source, and where the extension was
+not there before it is gone again afterwards (PostgreSQL: "pg_amcheck", "amcheck").
 """
 
 import re
@@ -43,6 +43,7 @@ def check_pages(
     """
     started = time.monotonic()
     thorough = _total_size(address, databases) <= affordable
+    without = [name for name in databases if not _has_extension(address.to(name))]
     command = [
         programs.path("pg_amcheck"),
         *("--host", address.host, "--port", str(address.port), "--username", address.user),
@@ -62,6 +63,9 @@ def check_pages(
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PGCLIENTENCODING": "UTF8"},
         **account.popen(),  # type: ignore[call-overload]
     )
+    for name in without:
+        with connect(address.to(name)) as connection:
+            connection.execute("DROP EXTENSION IF EXISTS amcheck")
     findings = parse_findings(done.stdout)
     if done.returncode not in (0, _CORRUPT) or (done.returncode == _CORRUPT and not findings):
         raise RestoreFailed(
@@ -118,6 +122,12 @@ def _literally(name: str) -> str:
     """A database's name as a pattern that matches nothing else (as psql quotes patterns)."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
+
+
+def _has_extension(address: ServerAddress) -> bool:
+    with connect(address) as connection:
+        found = connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
+        return found.fetchone() is not None
 
 
 def _total_size(address: ServerAddress, databases: Sequence[str]) -> int:
