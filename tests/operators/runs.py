@@ -22,6 +22,9 @@ class Run:
     dag_id: str
     run_id: str = "manual__1"
     run_type: str = "manual"
+    params: dict[str, Any] = field(default_factory=dict)
+    triggered_by: str | None = "dana"
+    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     states: dict[str, str] = field(default_factory=dict)
     left: dict[tuple[str, str], Any] = field(default_factory=dict)
     returned: dict[str, Any] = field(default_factory=dict)
@@ -54,13 +57,14 @@ class Run:
             dag_id=self.dag_id,
             run_id=self.run_id,
             run_type=self.run_type,
-            start_date=datetime.now(UTC),
-            triggering_user_name="dana",
+            start_date=self.start_date,
+            triggering_user_name=self.triggered_by,
         )
         return {
             "dag_run": dag_run,
             "ti": _TaskInstance(self, task.task_id),
             "outlet_events": self.events,
+            "params": self.params,
         }
 
 

@@ -55,6 +55,7 @@ class LedgerkeepOperator(BaseOperator):
         self.environment = environment
         self.postgres_conn_id = postgres_conn_id
         self.storage_conn_id = storage_conn_id
+        self._contributed: tuple[Any, dict[str, Any]] = (None, {})
 
     @cached_property
     def policy(self) -> Policy:
@@ -109,8 +110,15 @@ class LedgerkeepOperator(BaseOperator):
         return LoggedProgress(self.log.info)
 
     def contribute(self, context: Context, **what: Any) -> None:
-        """Leave plain JSON for the run's evidence; see `ledgerkeep.operators.verdict`."""
-        context["ti"].xcom_push(key=CONTRIBUTION, value=what)
+        """Leave plain JSON for the run's evidence; see `ledgerkeep.operators.verdict`.
+
+        What a task contributes in several calls adds up: what it found counts although it fails.
+        """
+        task = context["ti"]
+        by, before = self._contributed
+        merged = _joined(before if by is task else {}, what)
+        self._contributed = (task, merged)
+        task.xcom_push(key=CONTRIBUTION, value=merged)
 
     @contextmanager
     def ending_well(self, context: Context, *about: str) -> Iterator[None]:
@@ -126,6 +134,17 @@ class LedgerkeepOperator(BaseOperator):
             if problem.retryable:
                 raise
             raise AirflowFailException(str(problem)) from problem
+
+
+def _joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Lists one after the other, figures and facts side by side, of anything else the last."""
+    joined = {**before, **now}
+    for name in set(before) & set(now):
+        if isinstance(now[name], list):
+            joined[name] = [*before[name], *now[name]]
+        elif isinstance(now[name], dict):
+            joined[name] = {**before[name], **now[name]}
+    return joined
 
 
 def run_name(context: Context) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ledgerkeep.catalog.models import Proof
+    from ledgerkeep.recovery.validation_report import ValidationReport
 
 
 class ProveCopyOperator(RoomOperator):
@@ -101,8 +102,21 @@ class ValidateCopyOperator(RoomOperator):
             context,
             recovery_point_ids=[proof.recovery_point_id],
             measurements={"expectations": sum(len(report.outcomes) for report in reports)},
+            criteria=[self._integrity(proof, reports)],
         )
         return proof.level
+
+    def _integrity(self, proof: Proof, reports: Sequence[ValidationReport]) -> dict[str, Any]:
+        from ledgerkeep.evidence.criteria import INTEGRITY, Criterion
+
+        held = ", ".join(f"{report.suite}: {len(report.outcomes)} hold" for report in reports)
+        compared = (
+            f"identical to the source in {proof.tables_compared} tables, {proof.rows_compared} rows"
+            if proof.level == "proven"
+            else f"not compared with the source: {proof.stops_because}"
+        )
+        words = f"{proof.level}; {held}; {compared}"
+        return Criterion(name=INTEGRITY, met=True, words=words).model_dump()
 
     def _where_the_copy_stands(self) -> Any:
         from ledgerkeep.recovery.proof import last_target

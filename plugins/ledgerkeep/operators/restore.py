@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
+from ledgerkeep.progress import EstimatedProgress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ledgerkeep.recovery.plan import RecoveryPlan
-    from ledgerkeep.recovery.room import Room
+    from ledgerkeep.recovery.room import Purpose, Room
     from ledgerkeep.recovery.target import RecoveryTarget
     from ledgerkeep.worker import WorkerSettings
 
@@ -113,13 +114,16 @@ class RoomOperator(LedgerkeepOperator):
     """Base of what works in the room of a planned copy.
 
     :param plan: what `PlanRecoveryOperator` returned (templated)
+    :param destination: the room's directory; empty: one below the worker's rooms, named after the
+        run (templated)
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "plan")
+    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "plan", "destination")
 
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+    def __init__(self, *, plan: Any, destination: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan = plan
+        self.destination = destination
 
     @property
     def settings(self) -> WorkerSettings:
@@ -136,6 +140,8 @@ class RoomOperator(LedgerkeepOperator):
 
     def room_directory(self, context: Context) -> Path:
         """Where this run's copy lies: the same for each of its tasks, on this worker."""
+        if self.destination:
+            return Path(self.destination)
         tag = hashlib.sha256(run_name(context).encode()).hexdigest()[:12]
         return self.settings.rooms / f"{self.environment}-{tag}"
 
@@ -166,7 +172,14 @@ class PrepareRoomOperator(RoomOperator):
 
 
 class RestoreClusterOperator(RoomOperator):
-    """Carry out the plan: extract, replay to the target, leave the copy stopped there."""
+    """Carry out the plan: extract, replay to the target, leave the copy stopped there.
+
+    :param purpose: ``test``: the copy is disposable; ``recovery``: it survives a power cut
+    """
+
+    def __init__(self, *, purpose: Purpose = "test", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.purpose = purpose
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Restore."""
@@ -179,14 +192,17 @@ class RestoreClusterOperator(RoomOperator):
                 self.room_directory(context),
                 settings=self.settings,
                 run=run_name(context),
-                purpose="test",
-                progress=self.progress(),
+                purpose=self.purpose,
+                progress=self._estimated_progress(),
             )
         self.log.info("restored to %s in %.1f s", result.target, result.recovery_seconds)
         self.contribute(
             context,
             measurements={
-                "rto_seconds": result.recovery_seconds,
+                # A recovery's time ends when the copy is handed over, not here.
+                "rto_seconds" if self.purpose == "test" else "restore_seconds": (
+                    result.recovery_seconds
+                ),
                 "restored_bytes": result.bytes_written,
                 "replayed_segments": result.segments_replayed,
                 **{f"{phase}_seconds": seconds for phase, seconds in result.seconds.items()},
@@ -194,6 +210,12 @@ class RestoreClusterOperator(RoomOperator):
         )
         restored: dict[str, Any] = result.model_dump(mode="json")
         return restored
+
+    def _estimated_progress(self) -> EstimatedProgress:
+        plan = self.recovery_plan()
+        return EstimatedProgress(
+            self.log.info, total=plan.bytes_to_write, seconds=plan.expected_seconds
+        )
 
 
 class RemoveRoomOperator(RoomOperator):

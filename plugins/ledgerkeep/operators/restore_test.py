@@ -1,7 +1,8 @@
 """The second half of every restore test: from a plan to the verdict, the same for each.
 
 What is tested lies in how the plan is made. From then on a test prepares a room, restores, holds
-the copy against the source, validates it, and removes it whatever happened; the verdict is last.
+the copy against the source, validates it, asks it what the application would, and removes it
+whatever happened; the verdict is last.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from ledgerkeep.operators.application import CheckApplicationOperator
 from ledgerkeep.operators.proof import ProveCopyOperator, ValidateCopyOperator
 from ledgerkeep.operators.restore import (
     PlanRecoveryOperator,
@@ -57,8 +59,11 @@ def carry_out(policy: Policy, plan: PlanRecoveryOperator, fingerprint_id: Any) -
         restored=restore.output,
         proven=prove.output,
     )
+    check = CheckApplicationOperator(
+        task_id="check_application", environment=environment, plan=plan.output
+    )
     remove = RemoveRoomOperator(
         task_id="remove_room", environment=environment, plan=plan.output
     ).as_teardown(setups=room)
     verdict = VerdictOperator(task_id="verdict", environment=environment, kind="restore-test")
-    plan >> room >> restore >> prove >> validate >> remove >> verdict
+    plan >> room >> restore >> prove >> validate >> check >> remove >> verdict

@@ -1,0 +1,112 @@
+"""The approval of a recovery by a second person, as a task that waits for it.
+
+The task waits in Airflow's `awaiting_input` state: no worker is held meanwhile. What is approved is
+the plan as it stands; nothing is planned anew afterwards. A rejection, or no answer, fails the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from ledgerkeep.operators.base import LedgerkeepOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from ledgerkeep.recovery.approval import Answer
+
+_ASKED_AT = "asked_at"
+
+
+class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
+    """Ask a second person; succeed only if one approves who did not ask for it.
+
+    Returns who answered what and when.
+
+    :param approvers: Airflow users who may approve; empty: everybody but who asked
+    :param response_timeout: without an answer within it the recovery is rejected
+    :param subject: what is asked (templated)
+    :param body: the facts that are needed to decide, in Markdown (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *LedgerkeepOperator.template_fields,
+        *HITLOperator.template_fields,
+    )
+
+    def __init__(
+        self, *, approvers: Sequence[str] = (), response_timeout: timedelta, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            response_timeout=response_timeout,
+            defaults=self.REJECT,
+            fail_on_reject=True,
+            **kwargs,
+        )
+        self.approvers = list(approvers)
+
+    def execute(self, context: Context) -> Any:
+        """Ask."""
+        from ledgerkeep.model import utc_now
+        from ledgerkeep.recovery.approval import others, refuse_unknown_requester
+
+        with self.ending_well(context):
+            requester = refuse_unknown_requester(context["dag_run"].triggering_user_name)
+            may_answer = others(self.approvers, requester)
+        self.assigned_users = [{"id": name, "name": name} for name in may_answer] or None
+        context["ti"].xcom_push(key=_ASKED_AT, value=utc_now().isoformat())
+        self.log.info(
+            "asked for by %s; waiting for %s", requester, " or ".join(may_answer) or "anybody else"
+        )
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
+        """Judge the answer."""
+        from ledgerkeep.errors import RecoveryRejected
+        from ledgerkeep.recovery.approval import judge, refuse_unknown_requester
+
+        answer = _answer(event)
+        facts = answer.facts()
+        try:
+            judge(
+                answer,
+                requester=refuse_unknown_requester(context["dag_run"].triggering_user_name),
+                approvers=self.approvers,
+                timeout=self.response_timeout,
+            )
+        except RecoveryRejected as problem:
+            finding = {"what": problem.message, "severity": "warning"}
+            self.contribute(context, facts=facts, findings=[finding])
+            raise AirflowFailException(str(problem)) from problem
+        super().execute_complete(context, event)
+        self.log.info("approved by %s at %s", answer.who, answer.at.isoformat())
+        self.contribute(context, facts=facts, measurements=self._waited(context, answer))
+        return facts
+
+    def _waited(self, context: Context, answer: Answer) -> dict[str, float]:
+        from datetime import datetime
+
+        asked_at = context["ti"].xcom_pull(task_ids=self.task_id, key=_ASKED_AT)
+        if not asked_at:
+            return {}
+        waited = answer.at - datetime.fromisoformat(asked_at)
+        return {"approval_wait_seconds": max(0.0, waited.total_seconds())}
+
+
+def _answer(event: dict[str, Any]) -> Answer:
+    """Airflow's event as a record."""
+    from ledgerkeep.recovery.approval import Answer
+
+    user = event.get("responded_by_user") or {}
+    return Answer(
+        chosen=event["chosen_options"],
+        at=event["responded_at"],
+        user_id=user.get("id"),
+        user_name=user.get("name"),
+        options={name: str(value) for name, value in (event.get("params_input") or {}).items()},
+    )

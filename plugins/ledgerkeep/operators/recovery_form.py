@@ -1,0 +1,175 @@
+"""The forms of the recovery DAGs, as Airflow shows them.
+
+A form is read by `ledgerkeep.recovery.request`, which says clearly what is wrong; what JSON schema
+can refuse, Airflow refuses before there is a run.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from ledgerkeep.recovery.request import DESTINATION
+
+_NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
+_ID = r"^[A-Za-z0-9-]*$"
+
+
+def point_in_time_form() -> dict[str, Param]:
+    """The form of a point-in-time recovery."""
+    return {
+        "target_kind": Param(
+            "time",
+            type="string",
+            enum=["time", "lsn", "xid", "name", "latest"],
+            values_display={
+                "time": "a moment",
+                "lsn": "a WAL position (LSN)",
+                "xid": "a transaction id",
+                "name": "a named restore point",
+                "latest": "the latest that is stored",
+            },
+            title="Recover to",
+            description="What kind of target it is.",
+            section="Where to",
+        ),
+        "target_value": Param(
+            "",
+            type="string",
+            title="Target",
+            maxLength=100,
+            examples=[
+                "2026-03-01T14:30:00+00:00",
+                "2026-03-01 15:30:00+01:00",
+                "16/B374D848",
+                "4711",
+                "before_release_42",
+            ],
+            description_md="""\
+| kind | write it as |
+|---|---|
+| a moment | `2026-03-01T14:30:00+00:00`, **with its offset from UTC** |
+| a WAL position | `16/B374D848`, as `pg_current_wal_lsn()` gives it |
+| a transaction id | `4711`, as `pg_current_xact_id()` gives it |
+| a named restore point | its name |
+| the latest | nothing |""",
+            section="Where to",
+            # Airflow shows the refused schema with what was typed, so the words help.
+            **{
+                "not": {
+                    "description": "a time without its offset from UTC; add +00:00 if it is UTC",
+                    "pattern": _NAIVE,
+                }
+            },
+        ),
+        "stop_at": Param(
+            "after",
+            type="string",
+            enum=["after", "before"],
+            values_display={
+                "after": "right after it: what happened exactly there is in the copy",
+                "before": "right before it: what happened exactly there is not",
+            },
+            title="Stop",
+            description="For the transaction that did the damage, choose: right before it.",
+            section="Where to",
+        ),
+        **_common(),
+        "backup": Param(
+            "",
+            type="string",
+            pattern=_ID,
+            title="Base backup",
+            description="Id of the backup to start from. Empty: the newest that fits, which is "
+            "the quickest.",
+            examples=["20260301T010000Z-F-1a2b3c4d"],
+            section="Rarely needed",
+        ),
+        "timeline": Param(
+            "",
+            type="string",
+            pattern=r"^\d*$",
+            title="Timeline",
+            description="After a failover: the number of the timeline to follow. Empty: the "
+            "newest on which the target lies.",
+            section="Rarely needed",
+        ),
+    }
+
+
+def full_restore_form() -> dict[str, Param]:
+    """The form of a full restore."""
+    return {
+        "recovery_point": Param(
+            "latest proven",
+            type="string",
+            pattern=r"^(latest proven|[A-Za-z0-9-]+)$",
+            title="Recovery point",
+            description="Id of a base backup, or `latest proven`: the newest that a restore test "
+            "has shown to be identical to the source.",
+            examples=["latest proven", "20260301T010000Z-F-1a2b3c4d"],
+            section="Where to",
+        ),
+        "through": Param(
+            "latest",
+            type="string",
+            enum=["latest", "backup"],
+            values_display={
+                "latest": "everything that is stored after it: the least is lost",
+                "backup": "nothing more: exactly the state of the backup",
+            },
+            title="And then",
+            section="Where to",
+        ),
+        **_common(),
+    }
+
+
+def _common() -> dict[str, Param]:
+    return {
+        "scenario": Param(
+            "database_failure",
+            type="string",
+            enum=["database_failure", "accidental_deletion", "security_incident"],
+            values_display={
+                "database_failure": "the database is lost or damaged",
+                "accidental_deletion": "somebody deleted or changed data by mistake",
+                "security_incident": "an intrusion, or malicious changes",
+            },
+            title="What happened",
+            description="Decides which recovery objectives it is measured against.",
+            section="Why",
+        ),
+        "reason": Param(
+            type="string",
+            minLength=10,
+            maxLength=500,
+            title="Reason",
+            description="For whoever approves it, and for the evidence: what happened, and the "
+            "incident's number. No passwords or personal data.",
+            section="Why",
+        ),
+        "destination": Param(
+            "",
+            type="string",
+            pattern=DESTINATION,
+            maxLength=200,
+            title="Destination",
+            description="Directory on the recovery worker that is new or empty. Empty field: one "
+            "below the worker's rooms, named after this run.",
+            examples=["/srv/recovery/loans-1"],
+            section="What happens then",
+        ),
+        "afterwards": Param(
+            "stopped",
+            type="string",
+            enum=["stopped", "running"],
+            values_display={
+                "stopped": "leave it stopped: I start it myself with the command of the runbook",
+                "running": "start it, on its own Unix socket only: nobody else can reach it",
+            },
+            title="When it is restored and checked",
+            description="Neither changes anything for the application: switching it over is "
+            "always a person's step.",
+            section="What happens then",
+        ),
+    }

@@ -1,0 +1,100 @@
+"""The second person's word on a recovery: a pure decision, so that it can be tested to the letter.
+
+Approved is only what a person other than the one who asked has approved, in time, and who may.
+Everything else is a rejection, silence included. Airflow itself lets nobody answer who is not in
+the policy's list; that is judged here once more, because this answer is what the evidence shows.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ledgerkeep.errors import RecoveryRejected
+from ledgerkeep.model import Record, UtcDatetime
+from ledgerkeep.policy.model import format_duration
+
+APPROVE = "Approve"
+
+
+class Answer(Record):
+    """What was answered."""
+
+    chosen: list[str]
+    at: UtcDatetime
+    user_id: str | None = None
+    """None: nobody answered, and the time ran out."""
+    user_name: str | None = None
+    options: dict[str, str] = {}
+    """What else was filled in."""
+
+    def is_by(self, user: str) -> bool:
+        """Whether that user answered; Airflow knows users by id and by name."""
+        return user in (self.user_id, self.user_name)
+
+    @property
+    def who(self) -> str:
+        """The user, for people and for the evidence."""
+        if self.user_id is None:
+            return "nobody"
+        name = self.user_name or self.user_id
+        return name if name == self.user_id else f"{name} (id {self.user_id})"
+
+    def facts(self) -> dict[str, str]:
+        """As evidence."""
+        return {
+            "answer": ", ".join(self.chosen),
+            "answered_by": self.who,
+            "answered_at": self.at.isoformat(),
+            **{f"answer_{name}": value for name, value in self.options.items()},
+        }
+
+
+def refuse_unknown_requester(requester: str | None) -> str:
+    """Who asked for the recovery.
+
+    :raises RecoveryRejected: nobody knows, so a second person cannot be told from the first.
+    """
+    if not requester:
+        raise RecoveryRejected(
+            "nobody is named as the one who asked for this recovery, so nobody else can approve it",
+            hint="start it as a person, in the Airflow UI or by its REST API",
+        )
+    return requester
+
+
+def others(approvers: Sequence[str], requester: str) -> list[str]:
+    """The policy's approvers but the one who asked; empty when the policy names none.
+
+    :raises RecoveryRejected: the policy names nobody else.
+    """
+    left = [name for name in approvers if name != requester]
+    if approvers and not left:
+        raise RecoveryRejected(
+            f"nobody but {requester}, who asked for this recovery, may approve it",
+            hint="let somebody else ask for it, or name more people in database.recovery.approvers",
+        )
+    return left
+
+
+def judge(answer: Answer, *, requester: str, approvers: Sequence[str], timeout: timedelta) -> None:
+    """Return when the recovery is approved.
+
+    :raises RecoveryRejected: in every other case, saying which.
+    """
+    again = "start the recovery again when it is wanted after all"
+    if answer.user_id is None:
+        raise RecoveryRejected(
+            f"nobody answered within {format_duration(timeout)}, so the recovery is rejected",
+            hint=f"{again}, and tell who shall approve it",
+        )
+    if answer.chosen != [APPROVE]:
+        raise RecoveryRejected(f"{answer.who} rejected the recovery", hint=again)
+    if answer.is_by(requester):
+        raise RecoveryRejected(
+            f"{requester} asked for the recovery and approved it too: that takes a second person",
+            hint="start it again, and let somebody else approve it",
+        )
+    if approvers and not any(answer.is_by(name) for name in approvers):
+        raise RecoveryRejected(
+            f"{answer.who} approved the recovery, but may not",
+            hint=f"the policy's approvers are {', '.join(approvers)}",
+        )
