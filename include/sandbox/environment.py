@@ -44,6 +44,8 @@ def worker_variables(place: Place) -> dict[str, str]:
         "LEDGERKEEP_POLICIES": str(POLICIES),
         "LEDGERKEEP_EXPECTATIONS": str(ROOT / "include" / "expectations"),
         "LEDGERKEEP_REPORT_TEMPLATES": str(ROOT / "include" / "reports"),
+        "LEDGERKEEP_SQL": str(ROOT / "include" / "sql"),
+        "LEDGERKEEP_RUNBOOKS": str(ROOT / "include" / "runbooks"),
         "LEDGERKEEP_POSTGRES_PROGRAMS": str(place.programs.directory),
         "LEDGERKEEP_ROOMS": str(place.rooms),
         "LEDGERKEEP_SERVER_ACCOUNT": place.account.name,
@@ -132,6 +134,8 @@ def shell_lines(state: State, place: Place, policies: Iterable[Policy]) -> str:
         "AIRFLOW_API_URL": airflow_url(state.ports),
         "AIRFLOW_USERNAME": "admin",
         "AIRFLOW_PASSWORD": state.secrets.airflow_admin,
+        "AIRFLOW_APPROVER_USERNAME": "approver",
+        "AIRFLOW_APPROVER_PASSWORD": state.secrets.airflow_approver,
     }
     return _unset("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION") + _exports(variables)
 
@@ -145,7 +149,7 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__FERNET_KEY": secrets.airflow_fernet,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,approver:op,viewer:viewer",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(ports.airflow),
         "AIRFLOW__API__BASE_URL": url,

@@ -166,7 +166,14 @@ def _start_airflow(start: Start) -> str:
     secrets = start.state.secrets
     write_private(
         environment.passwords_file(start.home),
-        json.dumps({"admin": secrets.airflow_admin, "viewer": secrets.airflow_viewer}),
+        json.dumps(
+            {
+                "admin": secrets.airflow_admin,
+                # The second person, whom a recovery needs.
+                "approver": secrets.airflow_approver,
+                "viewer": secrets.airflow_viewer,
+            }
+        ),
     )
     log = start.log("airflow")
     server = start.started(

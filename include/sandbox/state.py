@@ -30,6 +30,7 @@ class Secrets(BaseModel):
     store_secret: str = Field(default_factory=_secret)
     store_admin_secret: str = Field(default_factory=_secret)
     airflow_admin: str = Field(default_factory=_secret)
+    airflow_approver: str = Field(default_factory=_secret)
     airflow_viewer: str = Field(default_factory=_secret)
     # Airflow floods its logs with warnings about a key under 64 bytes.
     airflow_tokens: str = Field(default_factory=lambda: secrets.token_urlsafe(72))

@@ -26,6 +26,7 @@ def new_secrets() -> dict[str, str]:
         "SANDBOX_STORE_ADMIN_SECRET": secrets.token_urlsafe(24),
         "SANDBOX_STORE_ENCRYPTION_KEY": secrets.token_hex(32),
         "SANDBOX_AIRFLOW_ADMIN": secrets.token_urlsafe(24),
+        "SANDBOX_AIRFLOW_APPROVER": secrets.token_urlsafe(24),
         "SANDBOX_AIRFLOW_VIEWER": secrets.token_urlsafe(24),
         "SANDBOX_AIRFLOW_TOKENS": secrets.token_urlsafe(72),
         "SANDBOX_AIRFLOW_SESSIONS": secrets.token_urlsafe(24),

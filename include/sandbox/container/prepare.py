@@ -53,6 +53,7 @@ def airflow() -> None:
         json.dumps(
             {
                 "admin": os.environ["SANDBOX_AIRFLOW_ADMIN"],
+                "approver": os.environ["SANDBOX_AIRFLOW_APPROVER"],
                 "viewer": os.environ["SANDBOX_AIRFLOW_VIEWER"],
             }
         ),
