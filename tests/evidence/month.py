@@ -146,6 +146,12 @@ class Month:
         self.catalog.commit_fingerprint(fingerprint)
         self.run("database_fingerprint", at, 55, kind="check", recovery_point_ids=[fingerprint.id])
 
+    def verification(self, at: datetime, **fields: Any) -> EvidenceRecord:
+        """A verification that found nothing wrong; what is stored is younger than its promise."""
+        parts = ("completeness", "reread", "wal_continuity", "size_trend")
+        usual = {"tasks": dict.fromkeys(parts, "success")}
+        return self.run("database_backup_verification", at, 340, kind="check", **usual | fields)
+
     def restore_test(self, at: datetime, backup_id: str, **fields: Any) -> EvidenceRecord:
         """A restore test that proved a backup."""
         measured = {"rto_seconds": 1130.0, "rpo_seconds": 540.0} | fields.pop("measurements", {})
@@ -180,6 +186,7 @@ def quiet(days: int) -> Month:
         at = SINCE + timedelta(days=day)
         backup_id = month.backup(at + timedelta(hours=1), 210_000_000_000 + day * 420_000_000)
         month.fingerprint(at + timedelta(hours=4))
+        month.verification(at + timedelta(hours=7))
         for quarter in range(96):
             month.wal(at + timedelta(minutes=15 * quarter))
         if day == days // 2:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from ledgerkeep.catalog.models import Checked
 from ledgerkeep.evidence.report.model import ComplianceReport, ReportException
 from ledgerkeep.evidence.report.write import make_report
 from tests.evidence.month import SINCE, SYSTEM, Month, quiet
@@ -44,22 +45,23 @@ def test_quiet_period_meets_the_policy(month: Month) -> None:
     report = report_of(month)
     assert told(report) == []
     assert report.conclusion == "met"
-    assert (report.runs, report.succeeded) == (197, 197)
+    assert (report.runs, report.succeeded) == (199, 199)
     assert [(dag.dag_id, dag.runs) for dag in report.dags] == [
+        ("production_database_backup_verification", 2),
         ("production_database_fingerprint", 2),
         ("production_database_full_backup", 2),
         ("production_database_wal_shipping", 192),
         ("production_test_point_in_time_recovery", 1),
     ]
     assert [(day.day, day.succeeded, day.failed) for day in report.days] == [
-        ("2026-03-01", 98, 0),
-        ("2026-03-02", 99, 0),
+        ("2026-03-01", 99, 0),
+        ("2026-03-02", 100, 0),
     ]
     assert report.chain.verified
     assert report.chain.head is not None
-    assert report.chain.head.sequence == 198  # one run more started right at the period's end
-    assert (report.history.runs, report.history.agreeing) == (197, 197)
-    assert len(report.evidence) == 197
+    assert report.chain.head.sequence == 200  # one run more started right at the period's end
+    assert (report.history.runs, report.history.agreeing) == (199, 199)
+    assert len(report.evidence) == 199
 
 
 def test_recovery_points_carry_their_proof_and_why_it_is_not_higher(month: Month) -> None:
@@ -151,7 +153,7 @@ def test_failed_run_is_an_exception_that_names_its_tasks(month: Month) -> None:
     assert found.severity == "warning"
     assert found.what == "the run failed: read_back_and_record upstream_failed, stream failed"
     assert report.conclusion == "met with exceptions"
-    assert (report.runs, report.succeeded) == (198, 197)
+    assert (report.runs, report.succeeded) == (200, 199)
 
 
 def test_run_that_failed_and_then_passed_counts_as_it_ended(month: Month) -> None:
@@ -160,7 +162,7 @@ def test_run_that_failed_and_then_passed_counts_as_it_ended(month: Month) -> Non
     month.run("database_full_backup", at, 300)
     report = report_of(month, history=None)
     assert told(report) == []
-    assert report.runs == 198
+    assert report.runs == 200
 
 
 def test_missing_runs_of_a_schedule_are_counted() -> None:
@@ -170,6 +172,7 @@ def test_missing_runs_of_a_schedule_are_counted() -> None:
         if not 100 <= quarter < 110:
             month.wal(SINCE + timedelta(minutes=15 * quarter))
     month.backup(SINCE + timedelta(days=1, hours=1, minutes=29), 210_000_000_000)
+    month.verification(SINCE + timedelta(days=1, hours=7))
     report = report_of(month)
     assert [what for _, what in told(report) if "scheduled runs" in what] == [
         # ten were missed, the last two of them made up for within 30 minutes
@@ -201,7 +204,7 @@ def test_recovery_points_gone_before_their_time_are_critical(month: Month) -> No
 def test_unusual_size_is_an_exception(month: Month) -> None:
     backup_id = month.backup(SINCE + timedelta(days=1, hours=20), 320_000_000_000)
     assert only(report_of(month)).what == (
-        f"base backup {backup_id} holds 320.0 GB, +52 % against the one before; up to 20 % is usual"
+        f"full backup {backup_id} holds 320.0 GB, +52 % against the one before; up to 20 % is usual"
     )
 
 
@@ -243,10 +246,84 @@ def test_history_of_airflow_is_compared_run_by_run(month: Month) -> None:
             "the run ended success in Airflow but left no evidence",
         ),
     }
-    assert (report.history.runs, report.history.agreeing) == (196, 194)
+    assert (report.history.runs, report.history.agreeing) == (198, 196)
 
 
 def test_history_that_could_not_be_read_is_said(month: Month) -> None:
     report = report_of(month, history=None, history_problem="the API did not answer")
     assert (report.history.runs, report.history.why_not) == (None, "the API did not answer")
     assert report.conclusion == "met"
+
+
+# -- the verification
+
+
+def test_readings_are_held_against_what_is_promised(month: Month) -> None:
+    """Younger than the promise, what was written counts as read."""
+    seen = report_of(month).verification
+    assert seen.promised_seconds == 30 * 86400
+    # two backups, of which only the manifest is stored here, and 193 stretches of one segment
+    assert (seen.stored_objects, seen.read_in_time, seen.met) == (195, 195, True)
+    assert seen.oldest_reading == SINCE
+    assert seen.oldest_seconds == (NOW - SINCE).total_seconds()
+    assert (
+        seen.run == "production_database_backup_verification/scheduled__2026-03-02T07:00:00+00:00"
+    )
+    assert seen.parts == dict.fromkeys(
+        ["completeness", "reread", "wal_continuity", "size_trend"], "success"
+    )
+
+
+def test_objects_that_nobody_read_for_too_long_are_an_exception(month: Month) -> None:
+    later = SINCE + timedelta(days=31)
+    stretches = month.catalog.stretches(SYSTEM)
+    read = Checked(
+        run="r",
+        at=later - timedelta(days=3),
+        stretch_ids=[one.id for one in stretches[:100]],
+        stored_bytes=1,
+    )
+    month.catalog.commit_checked(SYSTEM, read)
+    month.prove(month.catalog.backups(SYSTEM)[0].id, later, level="intact", run="r")
+    report = report_of(month, now=later)
+    seen = report.verification
+    # Of the other 93 stretches those of 28 hours and the second backup are younger than 30 days.
+    assert (seen.stored_objects, seen.read_in_time) == (195, 195)
+    report = report_of(month, now=later + timedelta(days=1, hours=1))
+    seen = report.verification
+    assert (seen.stored_objects - seen.read_in_time, seen.met) == (94, False)
+    found = [what for _, what in told(report) if "read back" in what]
+    assert found == [
+        "94 of 195 stored objects were not read back for longer than 30 d, the oldest for 31 d"
+    ]
+
+
+def test_verification_that_never_ran_is_an_exception(month: Month) -> None:
+    others = Month()
+    for at in range(40):
+        others.wal(SINCE + timedelta(minutes=15 * at))
+    report = make_report(
+        others.store, others.policy, since=SINCE, until=UNTIL, now=NOW, history=None
+    )
+    assert (
+        "warning",
+        "no backup verification ran in the period, although the policy schedules it",
+    ) in told(report)
+    assert report.verification.run is None
+
+
+def test_verification_that_failed_is_critical_with_what_it_found(month: Month) -> None:
+    at = SINCE + timedelta(days=1, hours=20)
+    found = [
+        {"what": "a segment is gone", "severity": "critical", "owner": "dba"},
+        {"what": "a backup was late", "severity": "warning", "owner": "dba"},
+    ]
+    month.verification(at, outcome="failed", tasks={"reread": "failed"}, findings=found)
+    report = report_of(month)
+    assert (
+        "critical",
+        "the latest backup verification failed: a segment is gone",
+    ) in told(report)
+    # One that passed afterwards: what was wrong is well again.
+    month.verification(at + timedelta(hours=1))
+    assert "critical" not in [severity for severity, _ in told(report_of(month))]

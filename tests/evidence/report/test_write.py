@@ -127,6 +127,28 @@ def test_success_share_never_rounds_a_failure_away(report: ComplianceReport) -> 
     assert "100.0 %" not in page
 
 
+def test_page_shows_how_old_the_readings_are(page: str) -> None:
+    words = re.sub(r"\s+", " ", Page(page).words)
+    assert "Written or read back in that time 100 % 195 of 195 stored objects" in words
+    assert "Oldest reading 2 d ago, 2026-03-01 00:00 UTC" in words
+    assert "Latest verification passed 2026-03-02 07:00 UTC" in words
+
+
+def test_incrementals_are_shown_with_the_full_backup_they_build_on(
+    report: ComplianceReport,
+) -> None:
+    full = report.base_backups[0]
+    built = [
+        full.model_copy(update={"id": f"i{number}", "parent_id": parent, "stored_bytes": 10**9})
+        for number, parent in enumerate([full.id, "i0", "i1"])
+    ]
+    orphan = full.model_copy(update={"id": "o", "parent_id": "gone"})
+    many = report.model_copy(update={"backups": [*report.backups, *built, orphan]})
+    words = re.sub(r"\s+", " ", Page(render_html(many).decode()).words)
+    assert "and 3 incrementals on it, 3.0 GB, the last of 2026-03-01 01:04" in words
+    assert "o incremental; what it builds on is gone" in words
+
+
 def test_empty_period_has_a_page_too() -> None:
     month = Month()
     report = make_report(month.store, month.policy, since=SINCE, until=UNTIL, now=NOW)

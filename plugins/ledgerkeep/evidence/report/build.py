@@ -15,6 +15,7 @@ from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.report.controls import security_controls
 from ledgerkeep.evidence.report.deviations import deviations, history_comparison
 from ledgerkeep.evidence.report.gather import Material
+from ledgerkeep.evidence.report.looked_after import verification_of
 from ledgerkeep.evidence.report.model import (
     BackupRow,
     ComplianceReport,
@@ -37,6 +38,7 @@ def build_report(material: Material) -> ComplianceReport:
     currency = _currency(material, records)
     tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
     retention = _retention(material, records)
+    verification = verification_of(material, records)
     return ComplianceReport(
         environment=material.policy.environment,
         cluster=material.policy.database.cluster,
@@ -52,8 +54,11 @@ def build_report(material: Material) -> ComplianceReport:
         restore_tests=tests,
         currency=currency,
         retention=retention,
+        verification=verification,
         controls=controls,
-        exceptions=deviations(material, records, currency, tests, retention, controls),
+        exceptions=deviations(
+            material, records, currency, tests, retention, verification, controls
+        ),
         findings=[
             FindingRow(run=record.run, at=record.ended_at, finding=finding)
             for record in records
@@ -120,6 +125,7 @@ def _backup(backup: BaseBackup, snapshot: CatalogSnapshot) -> BackupRow:
         shown_at=best.shown_at if best else None,
         shown_by=best.run if best else None,
         stops_because=best.stops_because if best else "it was not read back yet",
+        parent_id=backup.parent_id,
         page_checksum_failures=len(backup.page_checksum_failures),
     )
 

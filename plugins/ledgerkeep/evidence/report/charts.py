@@ -157,7 +157,7 @@ def _proof(report: ComplianceReport) -> "Figure":
 
 def _stored(report: ComplianceReport) -> "Figure":
     figure, (axes,) = _figure(1, height=2.3)
-    rows = report.base_backups
+    rows = [row for row in report.base_backups if row.parent_id is None]
     largest = max((row.raw_bytes or 0 for row in rows), default=0)
     unit, word = (_GB, "GB") if largest >= _GB else (_MB, "MB")
     at = [row.at for row in rows]
@@ -166,7 +166,7 @@ def _stored(report: ComplianceReport) -> "Figure":
         ([(row.stored_bytes or 0) / unit for row in rows], GOOD, "stored, compressed", "-"),
     ):
         axes.plot(at, values, style, color=color, label=label, marker="o", ms=4, lw=1.4)  # type: ignore[arg-type]
-    axes.set_ylabel(f"{word} per base backup")
+    axes.set_ylabel(f"{word} per full backup")
     axes.set_ylim(bottom=0)
     _days_axis(axes, [*at, report.period.since, report.made_at])
     _legend(axes)

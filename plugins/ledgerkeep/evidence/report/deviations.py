@@ -20,6 +20,7 @@ from ledgerkeep.evidence.report.model import (
     ReportException,
     RestoreTestRow,
     RetentionRow,
+    Verification,
 )
 from ledgerkeep.evidence.report.words import duration, moment
 from ledgerkeep.policy.schedule import firings
@@ -34,6 +35,7 @@ def deviations(
     currency: Currency,
     tests: list[RestoreTestRow],
     retention: list[RetentionRow],
+    verification: Verification,
     controls: list[Control],
 ) -> list[ReportException]:
     """All exceptions, the critical ones first, then by time."""
@@ -45,6 +47,7 @@ def deviations(
         *_late(material, records),
         *_backups(material),
         *_retention(material, retention),
+        *_verification(material, verification),
         *_controls(material, controls),
         *_history(material, records),
     ]
@@ -140,7 +143,9 @@ def _late(material: Material, records: list[EvidenceRecord]) -> _Found:
     database, delay = material.policy.database, material.policy.alerts.backup_delay
     for action, section in (
         ("database_full_backup", database.full_backup),
+        ("database_incremental_backup", database.incremental_backup),
         ("database_wal_shipping", database.wal_shipping),
+        ("database_backup_verification", database.verification),
     ):
         schedule = section.schedule if section else None
         dag_id = f"{material.policy.environment}_{action}"
@@ -173,13 +178,14 @@ def _started_between(starts: list[datetime], since: datetime, until: datetime) -
 def _backups(material: Material) -> _Found:
     percent = material.policy.alerts.size_deviation_percent
     for snapshot in material.snapshots:
-        for before, after in pairwise(snapshot.backups):
+        fulls = [backup for backup in snapshot.backups if backup.method == "full"]
+        for before, after in pairwise(fulls):
             deviation = 100 * (after.raw_bytes - before.raw_bytes) / max(1, before.raw_bytes)
             if _inside(material, after.stopped_at) and abs(deviation) > percent:
                 yield (
                     after.stopped_at,
                     "warning",
-                    f"base backup {after.id} holds {format_bytes(after.raw_bytes)}, "
+                    f"full backup {after.id} holds {format_bytes(after.raw_bytes)}, "
                     f"{deviation:+.0f} % against the one before; up to {percent:g} % is usual",
                     None,
                 )
@@ -208,6 +214,38 @@ def _retention(material: Material, retention: list[RetentionRow]) -> _Found:
                 f"{duration(row.promised_seconds)} are gone: {', '.join(row.missing[:5])}",
                 None,
             )
+
+
+def _verification(material: Material, verification: Verification) -> _Found:
+    section = material.policy.database.verification
+    if section is None or section.schedule is None:
+        return
+    if verification.met is False:
+        late = verification.stored_objects - verification.read_in_time
+        yield (
+            material.now,
+            "warning",
+            f"{late} of {verification.stored_objects} stored objects were not read back for longer "
+            f"than {duration(verification.promised_seconds)}, the oldest for "
+            f"{duration(verification.oldest_seconds)}",
+            None,
+        )
+    if verification.run is None and firings(section.schedule, *_judged(material)):
+        what = "no backup verification ran in the period, although the policy schedules it"
+        yield material.now, "warning", what, None
+    if verification.at is not None and verification.outcome == "failed":
+        grave = [one.what for one in verification.findings if one.severity == "critical"]
+        words = f": {grave[0]}" if grave else ""
+        more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
+        what = f"the latest backup verification failed{words}{more}"
+        yield verification.at, "critical", what, verification.run
+
+
+def _judged(material: Material) -> tuple[datetime, datetime]:
+    """The part of the period in which something may be late: from the first run in it on."""
+    first = min((one.started_at for one in material.records), default=material.period.until)
+    until = min(material.period.until, material.now) - material.policy.alerts.backup_delay
+    return first, until
 
 
 def _controls(material: Material, controls: list[Control]) -> _Found:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
+from ledgerkeep.catalog.models import Checked
 from ledgerkeep.errors import EvidenceChainBroken
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.evidence.history import AirflowRun
@@ -35,6 +36,8 @@ class Material:
     records: list[EvidenceRecord]
     """Of the runs that started in the period, superseded ones among them."""
     snapshots: list[CatalogSnapshot]
+    checked: dict[str, list[Checked]]
+    """System identifier → what verifications have read back."""
     heads: list[ObjectHead]
     """Newest backups, WAL, and evidence as they lie in the store."""
     chain: ChainResult
@@ -74,6 +77,9 @@ def gather(
         now=now or utc_now(),
         records=_records(log, period, chain),
         snapshots=snapshots,
+        checked={
+            one.system_identifier: catalog.checked(one.system_identifier) for one in snapshots
+        },
         heads=_heads(store, policy, snapshots, chain),
         chain=chain,
         history=history,

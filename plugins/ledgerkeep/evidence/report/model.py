@@ -67,6 +67,8 @@ class BackupRow(Record):
     """The run that showed the level."""
     stops_because: str
     """Why the level is not higher."""
+    parent_id: str | None = None
+    """The backup that an incremental builds on; None for a full one."""
     page_checksum_failures: int = 0
 
 
@@ -164,6 +166,33 @@ class Control(Record):
     met: bool
 
 
+class Verification(Record):
+    """How what is stored is looked after: the latest verification, and when what was read back."""
+
+    promised_seconds: float | None
+    """Every stored object is read back at least this often; None: the policy asks for none."""
+    run: str | None
+    """The latest of the period; None: there was none."""
+    at: UtcDatetime | None
+    outcome: Outcome | None
+    parts: dict[str, str]
+    """What it looked at → `success`, or another state."""
+    findings: list[Finding]
+    stored_objects: int
+    """Volumes, manifests and WAL segments that are kept; records are read by every run."""
+    read_in_time: int
+    """Those of them that were written or read back within the promised time."""
+    oldest_reading: UtcDatetime | None
+    oldest_seconds: float | None
+    """Its age."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def met(self) -> bool | None:
+        """Whether all was read in time; None: nothing is promised."""
+        return None if self.promised_seconds is None else self.read_in_time == self.stored_objects
+
+
 class ReportException(Record):
     """A deviation from the policy, or from what should be."""
 
@@ -233,6 +262,7 @@ class ComplianceReport(Record):
     restore_tests: list[RestoreTestRow]
     currency: Currency
     retention: list[RetentionRow]
+    verification: Verification
     controls: list[Control]
     exceptions: list[ReportException]
     findings: list[FindingRow]

@@ -11,7 +11,13 @@ from typing import Any
 
 from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.evidence.report.charts import draw_charts
-from ledgerkeep.evidence.report.model import ComplianceReport, DagRuns, EvidenceRow
+from ledgerkeep.evidence.report.model import (
+    BackupRow,
+    ComplianceReport,
+    DagRuns,
+    EvidenceRow,
+    FindingRow,
+)
 from ledgerkeep.evidence.report.words import duration, moment
 from ledgerkeep.progress import format_bytes
 from ledgerkeep.worker import worker_settings
@@ -60,6 +66,8 @@ def _extra(report: ComplianceReport) -> dict[str, Any]:
     frequent = [dag for dag in report.dags if dag.runs > LISTED_RUNS]
     levels = [row.level for row in report.base_backups]
     return {
+        "chains": _chains(report.base_backups),
+        "findings": [row for row in report.findings if not _routine(report, row)],
         "frequent": frequent,
         "listed": _listed(report.evidence, frequent),
         # The period ends right before `until`, so midnight belongs to the day after.
@@ -67,6 +75,27 @@ def _extra(report: ComplianceReport) -> dict[str, Any]:
         "proven": levels.count("proven"),
         "last_test": report.restore_tests[-1] if report.restore_tests else None,
     }
+
+
+def _chains(backups: list[BackupRow]) -> list[tuple[BackupRow, list[BackupRow]]]:
+    """Each full backup with the incrementals that build on it, whatever lies between."""
+    chains: dict[str, tuple[BackupRow, list[BackupRow]]] = {}
+    roots: dict[str, str] = {}
+    for row in backups:
+        root = roots.get(row.parent_id or "")
+        if root is None:
+            roots[row.id] = row.id
+            chains[row.id] = row, []
+        else:
+            roots[row.id] = root
+            chains[root][1].append(row)
+    return list(chains.values())
+
+
+def _routine(report: ComplianceReport, row: FindingRow) -> bool:
+    """What a verification states day after day when all is well; the latest is shown by itself."""
+    verified = f"{report.environment}_database_backup_verification/"
+    return row.finding.severity == "info" and row.run.startswith(verified)
 
 
 def _listed(evidence: list[EvidenceRow], frequent: list[DagRuns]) -> list[EvidenceRow]:
