@@ -80,6 +80,13 @@ from tests.policy.support import broken, line_of
             "allowed: schema.table, such as public.payments",
             id="sampled table without its schema",
         ),
+        pytest.param(
+            [("reread_within: 30d", "reread_within: 12h")],
+            "reread_within: 12h",
+            "database.verification.reread_within: found 12h, less than passes between two "
+            "verifications; allowed: at least 1d",
+            id="objects read more often than verifications run",
+        ),
     ],
 )
 def test_contradiction_is_refused(

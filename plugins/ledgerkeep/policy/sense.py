@@ -26,6 +26,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_wal(policy),
         *_incremental(policy.database),
         *_continuous(policy),
+        *_verification(policy.database),
         *_archive(policy),
         *_sampled_tables(policy.database),
         *_validated_databases(policy.database),
@@ -165,6 +166,20 @@ def _continuous(policy: Policy) -> Iterator[Contradiction]:
             (*path, "interval"),
             format_duration(shipping.continuous.interval),
             f"more than {format_duration(switch)}, as switch_after",
+        )
+
+
+def _verification(database: Database) -> Iterator[Contradiction]:
+    verification = database.verification
+    if verification is None:
+        return
+    between = _interval(verification.schedule)
+    if between is not None and verification.reread_within < between:
+        yield (
+            ("database", "verification", "reread_within"),
+            f"{format_duration(verification.reread_within)}, less than passes between two "
+            "verifications",
+            f"at least {format_duration(between)}",
         )
 
 
