@@ -1,5 +1,6 @@
 """An incremental backup as a whole: real servers, a real bucket, chains combined by hand."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from ledgerkeep.database.postgres.incremental_backup import take_incremental_bac
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.wal_summaries import read_summaries
 from ledgerkeep.errors import (
+    BackupInterrupted,
     ChainBroken,
     IncrementImpossible,
     OperationRunning,
@@ -389,18 +391,52 @@ def test_manifest_the_server_does_not_accept_makes_it_full(
 ) -> None:
     """As it came back from the store, and yet not what this server once sent."""
     full = full_backup(fresh_cluster, shelf)
-    body = shelf.store.get(full.manifest.key).replace(b'"Size": 3', b'"Size": 4', 1)
-    stored = shelf.store.put("other_manifest", body)
-    other = full.model_copy(update={"manifest": stored})
-    key = backup_prefix(full) + keys.RECOVERY_POINT
-    shelf.store.objects.pop(key)
-    shelf.commit_backup(other)
+    body = shelf.store.get(full.manifest.key)
+    replace_manifest(shelf, full, body.replace(b'"Size": 3', b'"Size": 4', 1))
 
     after = incremental_backup(fresh_cluster, shelf)
 
     assert after.full_because == (
         "the server cannot take an incremental backup: manifest checksum mismatch"
     )
+
+
+def test_server_that_stops_while_it_gets_the_manifest_interrupts(fresh_cluster: Cluster) -> None:
+    store = Meanwhile()
+    catalog = Catalog(store, make_policy("memory"))
+    full = full_backup(fresh_cluster, catalog)
+    store.happens = lambda stored: fresh_cluster.stop(immediate=True)
+    with pytest.raises(BackupInterrupted) as caught:
+        incremental_backup(fresh_cluster, catalog)
+    assert caught.value.message.startswith(
+        f"the base backup of 127.0.0.1:{fresh_cluster.port} broke off: "
+    )
+    assert catalog.backups(full.system_identifier) == [full]
+
+
+def test_manifest_of_a_very_large_cluster_is_uploaded(
+    fresh_cluster: Cluster, shelf: Catalog
+) -> None:
+    """Far more than fits into the socket: nobody waits for the other for ever."""
+    full = full_backup(fresh_cluster, shelf)
+    body = shelf.store.get(full.manifest.key)
+    head, _, tail = body.partition(b'"Files": [\n')
+    file = '{ "Path": "base/1/9%06d", "Size": 0, "Last-Modified": "2026-01-01 00:00:00 GMT" },\n'
+    more = "".join(file % number for number in range(200_000)).encode()
+    text = head + b'"Files": [\n' + more + tail[: tail.rindex(b'"Manifest-Checksum"')]
+    checksum = hashlib.sha256(text).hexdigest()
+    larger = text + f'"Manifest-Checksum": "{checksum}"}}\n'.encode()
+    assert len(larger) > 15_000_000
+    replace_manifest(shelf, full, larger)
+
+    assert incremental_backup(fresh_cluster, shelf).parent_id == full.id
+
+
+def replace_manifest(catalog: Catalog, backup: BaseBackup, body: bytes) -> None:
+    """Give a recorded backup another manifest."""
+    stored = catalog.store.put("other_manifest", body)
+    catalog.store.objects.pop(backup_prefix(backup) + keys.RECOVERY_POINT)
+    catalog.commit_backup(backup.model_copy(update={"manifest": stored}))
 
 
 def test_parent_removed_before_the_recording_is_named(
