@@ -5,7 +5,6 @@ stored, and it is there when everything else is gone.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.index import Copy
 from ledgerkeep.catalog.models import (
     BaseBackup,
     Checked,
@@ -22,15 +22,13 @@ from ledgerkeep.catalog.models import (
     StreamedBackup,
     WalStretch,
 )
+from ledgerkeep.catalog.reading import read_copies
 from ledgerkeep.errors import CatalogError, RecoveryPointMissing
 from ledgerkeep.model import Record, utc_now
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.port import ObjectStore, Retention
 
 R = TypeVar("R", bound=Record)
-
-_READERS = 8
-"""Records that are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +66,17 @@ class Catalog:
 
     def backups(self, system_identifier: str) -> list[BaseBackup]:
         """All base backups that exist (their record is there), oldest first."""
-        prefix = keys.backups(self.environment, system_identifier)
-        found = []
-        for backup_id in self.store.list_directories(prefix):
-            key = f"{prefix}{backup_id}/{keys.RECOVERY_POINT}"
-            if self.store.head(key) is not None:
-                found.append(self.read(key, BaseBackup))
+        found = self._records(system_identifier, "backups", BaseBackup)
         return sorted(found, key=lambda backup: backup.stopped_at)
 
     def unfinished_backups(self, system_identifier: str) -> list[str]:
-        """Ids of backup directories without a record: interrupted, or still running.
-
-        Some S3-compatible stores go on listing a directory when all in it has been removed, so
-        one without any object is none.
-        """
+        """Ids of backups without a record: interrupted, or still running."""
         prefix = keys.backups(self.environment, system_identifier)
-        return [
-            backup_id
-            for backup_id in self.store.list_directories(prefix)
-            if self.store.head(f"{prefix}{backup_id}/{keys.RECOVERY_POINT}") is None
-            and next(self.store.list(f"{prefix}{backup_id}/"), None) is not None
-        ]
+        recorded: dict[str, bool] = {}
+        for listed in self.store.list(prefix):
+            backup_id, _, name = listed.key.removeprefix(prefix).partition("/")
+            recorded[backup_id] = recorded.get(backup_id, False) or name == keys.RECOVERY_POINT
+        return [backup_id for backup_id, is_recorded in recorded.items() if not is_recorded]
 
     def streamed_backup(self, system_identifier: str, backup_id: str) -> StreamedBackup | None:
         """What the complete stream of a backup left, recorded since or not; None: no such one."""
@@ -97,7 +85,7 @@ class Catalog:
 
     def stretches(self, system_identifier: str) -> list[WalStretch]:
         """All WAL stretches, in the order of their WAL."""
-        found = self.read_all(keys.stretches(self.environment, system_identifier), WalStretch)
+        found = self._records(system_identifier, "stretches", WalStretch)
         return sorted(found, key=lambda stretch: (stretch.timeline, stretch.start_lsn))
 
     def last_stretch(self, system_identifier: str) -> WalStretch | None:
@@ -114,13 +102,13 @@ class Catalog:
 
     def fingerprints(self, system_identifier: str) -> list[Fingerprint]:
         """All fingerprints, oldest first."""
-        found = self.read_all(keys.fingerprints(self.environment, system_identifier), Fingerprint)
+        found = self._records(system_identifier, "fingerprints", Fingerprint)
         return sorted(found, key=lambda fingerprint: fingerprint.created_at)
 
     def proofs(self, system_identifier: str) -> dict[str, list[Proof]]:
         """Recovery point id → its proofs, oldest first."""
         found: dict[str, list[Proof]] = {}
-        for proof in self.read_all(keys.proofs(self.environment, system_identifier), Proof):
+        for proof in self._records(system_identifier, "proofs", Proof):
             found.setdefault(proof.recovery_point_id, []).append(proof)
         for proofs in found.values():
             proofs.sort(key=lambda proof: proof.shown_at)
@@ -239,8 +227,27 @@ class Catalog:
         :raises ObjectMissing, ObjectCorrupt:
         :raises CatalogError: what lies there is no such record.
         """
+        return self._parse(key, self.store.get(key), kind)
+
+    def read_all(self, prefix: str, kind: type[R]) -> list[R]:
+        """Every record below a prefix, in the order of the keys."""
+        copies = read_copies(self.store, prefix)
+        return [self._parse(key, copy.body, kind) for key, copy in copies.items()]
+
+    def copies(self, system_identifier: str, kind: str) -> dict[str, Copy]:
+        """Key → bytes of every record of one kind (see `keys.INDEXED`), with the index's help."""
+        prefix = f"{keys.database(self.environment, system_identifier)}{kind}/"
+        index_prefix = keys.indexes(self.environment, system_identifier, kind)
+        name = f"/{keys.RECOVERY_POINT}" if kind == "backups" else ".json"
+        return read_copies(self.store, prefix, name, index_prefix=index_prefix)
+
+    def _records(self, system_identifier: str, name: str, kind: type[R]) -> list[R]:
+        copies = self.copies(system_identifier, name)
+        return [self._parse(key, copy.body, kind) for key, copy in copies.items()]
+
+    def _parse(self, key: str, body: bytes, kind: type[R]) -> R:
         try:
-            return kind.from_json(self.store.get(key))
+            return kind.from_json(body)
         except ValidationError as problem:
             raise CatalogError(
                 f"{self.store.location}/{key} is not a {kind.__name__} record: "
@@ -248,9 +255,3 @@ class Catalog:
                 hint="was it written by a newer Ledgerkeep? upgrade this worker; "
                 "otherwise restore the object's earlier version",
             ) from problem
-
-    def read_all(self, prefix: str, kind: type[R]) -> list[R]:
-        """Every record below a prefix; a few requests at a time, since each is small and far."""
-        wanted = [item.key for item in self.store.list(prefix) if item.key.endswith(".json")]
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="catalog") as readers:
-            return list(readers.map(lambda key: self.read(key, kind), wanted))

@@ -75,8 +75,7 @@ def release_hold(catalog: Catalog, hold_id: str, *, reason: str, released_by: st
 def active_holds(catalog: Catalog, system_identifier: str) -> list[Hold]:
     """The holds that no release has ended, oldest first."""
     found = [
-        catalog.read(key, Hold)
-        for key in sorted(active_hold_keys(catalog, system_identifier))
+        catalog.read(key, Hold) for key in sorted(active_hold_keys(catalog, system_identifier))
     ]
     return sorted(found, key=lambda hold: hold.placed_at)
 
@@ -93,25 +92,13 @@ def _cluster_of(catalog: Catalog, point_id: str) -> str:
     for system_identifier in catalog.system_identifiers():
         if any(
             catalog.store.head(key) is not None
-            for key in _possible_keys(catalog.environment, system_identifier, point_id)
+            for key in keys.records(catalog.environment, system_identifier, point_id)
         ):
             return system_identifier
     raise RecoveryPointMissing(
         f"no recovery point {point_id} in {catalog.store.location}/{catalog.environment}",
         hint=f"list what exists: ledgerkeep list --wal --environment {catalog.environment}",
     )
-
-
-def _possible_keys(environment: str, system_identifier: str, point_id: str) -> list[str]:
-    """Where the record of that id lies, as a backup, a fingerprint or a stretch of WAL."""
-    found = [
-        keys.backup(environment, system_identifier, point_id) + keys.RECOVERY_POINT,
-        keys.fingerprint(environment, system_identifier, point_id),
-    ]
-    if re.match(r"[0-9A-F]{24}-", point_id):
-        timeline = int(point_id[:8], 16)
-        found.append(keys.stretch(environment, system_identifier, timeline, point_id))
-    return found
 
 
 def _check_id(name: str) -> None:

@@ -25,9 +25,13 @@ WAL stretches and fingerprints are one object each, so the object itself is thei
 
 from datetime import UTC, datetime
 
+from ledgerkeep.catalog.lsn import is_segment_name
+
 RECOVERY_POINT = "recovery-point.json"
 STREAM = "stream.json"
 """Beside a base backup: what its stream stored, for whoever reads it back."""
+INDEXED = ("backups", "stretches", "fingerprints", "proofs")
+"""The kinds of records of which there may be many."""
 
 
 def databases(environment: str) -> str:
@@ -88,6 +92,17 @@ def fingerprints(environment: str, system_identifier: str) -> str:
 def fingerprint(environment: str, system_identifier: str, fingerprint_id: str) -> str:
     """Key of one fingerprint."""
     return f"{fingerprints(environment, system_identifier)}{fingerprint_id}.json"
+
+
+def records(environment: str, system_identifier: str, point_id: str) -> list[str]:
+    """Where the record of an id lies, as a backup, a fingerprint or a stretch of WAL."""
+    found = [
+        backup(environment, system_identifier, point_id) + RECOVERY_POINT,
+        fingerprint(environment, system_identifier, point_id),
+    ]
+    if is_segment_name(point_id[:24]):
+        found.append(stretch(environment, system_identifier, int(point_id[:8], 16), point_id))
+    return found
 
 
 def proofs(environment: str, system_identifier: str, recovery_point_id: str = "") -> str:
@@ -164,7 +179,7 @@ def removal(environment: str, system_identifier: str, at: datetime) -> str:
 
 
 def indexes(environment: str, system_identifier: str, kind: str) -> str:
-    """Prefix of the copies of all records of one kind: backups, stretches, fingerprints, proofs."""
+    """Prefix of the copies of all records of one kind (see `INDEXED`)."""
     return f"{database(environment, system_identifier)}index/{kind}/"
 
 
