@@ -69,8 +69,9 @@ class WalRules:
 
     def _newest_timeline(self) -> int:
         snapshot = self._snapshot
-        points = [*snapshot.backups, *snapshot.stretches, *self._unrecorded]
-        return max((point.timeline for point in points), default=0)
+        backups = (backup.timeline for backup in (*snapshot.backups, *self._unrecorded))
+        shipped = (stretch.timeline for stretch in snapshot.stretches)
+        return max((*backups, *shipped), default=0)
 
     def _keep_line(self, line: Line, since: datetime, name: str) -> None:
         on_line = [backup for backup in self._whole if line.has_backup(backup)]
