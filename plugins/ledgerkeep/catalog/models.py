@@ -79,6 +79,8 @@ class StreamedBackup(RecoveryPointRecord):
     """Set for a backup before a deployment: it is kept until some time after its verification."""
     run: str = ""
     """The run (`dag_id/run_id`, or `cli`) that took it."""
+    standby: str = ""
+    """`host:port` of the standby that it was read from; empty: the primary."""
     server_version: int
     """server_version_num, e.g. 180006."""
     timeline: int
@@ -101,6 +103,16 @@ class StreamedBackup(RecoveryPointRecord):
     """The server's own words, one per damaged file or block."""
     server_settings: dict[str, str] = {}
     """Settings a hot standby must not undercut (max_connections …), as on the source."""
+
+    @property
+    def wal_whole_until(self) -> int:
+        """Position before which every WAL segment came whole with the backup.
+
+        A primary ends a backup by switching the segment; a standby cannot, and the last one is
+        still being received there.
+        """
+        size = self.segment_size
+        return self.stop_lsn // size * size if self.standby else -(-self.stop_lsn // size) * size
 
 
 class BaseBackup(StreamedBackup):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ledgerkeep.catalog.models import BaseBackup
+    from ledgerkeep.database.postgres.address import ServerAddress
 
 
 class BaseBackupOperator(LedgerkeepOperator):
@@ -44,9 +45,19 @@ class BaseBackupOperator(LedgerkeepOperator):
                 origin=Origin(run_name(context)),
                 progress=self.progress(),
                 adopt_timeline=int(self.adopt_timeline) if self.adopt_timeline else None,
+                standby=self.standby_address(),
             )
         self.log.info("streamed %s; it counts once it has been read back", backup_id)
         return backup_id
+
+    def standby_address(self) -> ServerAddress | None:
+        """The standby that the policy wants full backups to be read from, if any."""
+        from ledgerkeep.hooks.connections import server_address
+
+        policy = self.policy.database.full_backup
+        if policy is None or policy.standby is None:
+            return None
+        return server_address(policy.standby.connection_id)
 
 
 class RecordBackupOperator(LedgerkeepOperator):
@@ -107,6 +118,8 @@ def _facts(backup: BaseBackup) -> dict[str, str]:
     told: dict[str, str] = {"method": backup.method}
     if backup.parent_id is not None:
         told["parent"] = backup.parent_id
+    if backup.standby:
+        told["read from standby"] = backup.standby
     return told
 
 

@@ -89,10 +89,26 @@ class Storage(PolicyModel):
     request_checksums: Literal["when_required", "when_supported"] = "when_required"
 
 
+class StandbySource(PolicyModel):
+    """A hot standby that full backups are read from, so that the primary is spared.
+
+    The lock, the slot and the WAL stay with the primary.
+    """
+
+    connection_id: Name
+    patience: Duration = Field(
+        default=timedelta(minutes=5),
+        description="How long it may take to replay what the primary had written at the start.",
+    )
+
+
 class FullBackup(PolicyModel):
     """The scheduled full base backup."""
 
     schedule: Cron | None = Field(description="Cron in UTC, or null: on demand only.")
+    standby: StandbySource | None = Field(
+        default=None, description="Where it is read; null: from the primary."
+    )
     checkpoint: Literal["fast", "spread"] = "fast"
     max_rate_mib_per_second: Annotated[int, Field(ge=1, le=1024)] | None = None
 

@@ -57,6 +57,8 @@ class RecoveryPlan(Record):
     backup_id: str
     backup_stopped_at: UtcDatetime
     backup_stop_lsn: Lsn
+    backup_wal_until: Lsn | None = None
+    """The WAL segments before this position come with the backup; None: up to its stop."""
     chain: list[PlannedBackup]
     """What is restored, from a full backup to `backup_id`; a full backup stands alone."""
     server_version: int
@@ -92,6 +94,12 @@ class RecoveryPlan(Record):
     def major(self) -> int:
         """Major version of the server that is restored."""
         return self.server_version // 10_000
+
+    @property
+    def first_number(self) -> int:
+        """Number of the first segment that the backup does not bring with it."""
+        until = self.backup_stop_lsn if self.backup_wal_until is None else self.backup_wal_until
+        return -(-until // self.segment_size)
 
     @property
     def timelines(self) -> list[int]:
@@ -301,6 +309,7 @@ def _plan(
         backup_id=backup.id,
         backup_stopped_at=backup.stopped_at,
         backup_stop_lsn=backup.stop_lsn,
+        backup_wal_until=backup.wal_whole_until,
         chain=[
             PlannedBackup(
                 id=one.id,

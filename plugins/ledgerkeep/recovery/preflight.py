@@ -183,7 +183,7 @@ def _member(
 
 def _wal(catalog: Catalog, plan: RecoveryPlan) -> Iterator[tuple[str, str]]:
     """Look once more: the plan may be hours old, and retention runs meanwhile."""
-    first = -(-plan.backup_stop_lsn // plan.segment_size)
+    first = plan.first_number
     needed = [
         segment_on(plan.lineage, number, plan.segment_size)
         for number in range(first, first + plan.segment_count)

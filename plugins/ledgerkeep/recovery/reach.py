@@ -61,7 +61,7 @@ class Reach:
     @property
     def first_number(self) -> int:
         """Number of the first segment that the backup does not bring with it."""
-        return _after(self.backup.stop_lsn, self.backup.segment_size)
+        return self.backup.wal_whole_until // self.backup.segment_size
 
     @property
     def end_number(self) -> int:
@@ -166,11 +166,6 @@ def usable_end(lineage: list[Branch], stretch: WalStretch, size: int) -> tuple[i
     if left is None or stretch.end_lsn <= left:
         return stretch.end_lsn, True
     return left // size * size, False
-
-
-def _after(position: int, segment_size: int) -> int:
-    """Number of the segment after the one in which WAL ends at `position`."""
-    return -(-position // segment_size)
 
 
 def _hole(reach: Reach, position: int, stretch: WalStretch) -> str:

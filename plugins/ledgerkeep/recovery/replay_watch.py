@@ -27,6 +27,7 @@ _STATE = """
 SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()::text,
        pg_last_xact_replay_timestamp()
 """
+_WAITING = "waiting for WAL to become available"
 _COMPLAINTS = ("FATAL:", "PANIC:", "ERROR:", "fetch-wal:")
 _TOO_LOW = re.compile(
     r"(\w+) = \d+ is a lower setting than on the primary server, "
@@ -104,7 +105,7 @@ class ReplayWatch:
                 row = None
             if row is not None and row[1] is not None:
                 self._state = Replayed(row[0] == "paused", parse_lsn(row[1]), row[2])
-        mark = (self._feeder.served, self._state, self._log_size())
+        mark = (self._feeder.served, self._state, self._lines_logged())
         if mark != self._mark:
             self._mark = mark
             self._moved_at = time.monotonic()
@@ -121,8 +122,9 @@ class ReplayWatch:
         done = min(max(lsn - start, 0), self._plan.wal_raw_bytes)
         progress(done, self._plan.wal_raw_bytes or None, f"replay at {format_lsn(lsn)}")
 
-    def _log_size(self) -> int:
-        return self._server.log.stat().st_size
+    def _lines_logged(self) -> int:
+        """A server that has nothing to replay says so again and again: that is no movement."""
+        return sum(_WAITING not in line for line in self._new_log().splitlines())
 
     # -- judging
 

@@ -46,7 +46,7 @@ class WalFeeder:
         self._spool = spool
         self._account = account
         size = plan.segment_size
-        self._first = -(-plan.backup_stop_lsn // size)
+        self._first = plan.first_number
         self._end = max(self._first, plan.available_until // size)
         self._needed_end = self._first + plan.segment_count
         self._fetched: dict[int, Future[None]] = {}

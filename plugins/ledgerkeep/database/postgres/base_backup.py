@@ -38,7 +38,7 @@ from ledgerkeep.database.postgres.backup_stream import (
     open_backup_stream,
 )
 from ledgerkeep.database.postgres.description import ServerDescription, describe
-from ledgerkeep.errors import DatabaseError, ForeignCluster
+from ledgerkeep.errors import DatabaseError, ForeignCluster, TimelineDiverged
 from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.policy.model import FullBackup
 from ledgerkeep.progress import Progress
@@ -91,13 +91,15 @@ def stream_base_backup(
     origin: Origin,
     progress: Progress,
     parent: BaseBackup | None = None,
+    standby: ServerAddress | None = None,
 ) -> StreamedBackup:
     """Store a base backup of the cluster, with the WAL that makes it consistent.
 
-    :param connection: an ordinary connection to the same server.
+    :param connection: an ordinary connection to the same server, the primary.
     :param before: the server as it was before the backup.
     :param origin: who asked for it, and what for.
     :param parent: store only what has changed since that backup; None: everything.
+    :param standby: read it there; see `await_standby`.
     :raises IncrementImpossible: the server cannot tell what has changed since the parent.
     :raises ObjectMissing, ObjectCorrupt: the parent's manifest is gone, or not what it was.
     :raises BackupInterrupted, DatabaseError, StorageError: nothing of it counts.
@@ -109,13 +111,16 @@ def stream_base_backup(
     begun = BackupBegun(id=backup_id, run=origin.run, at=before.clock)
     catalog.store.put(prefix + BEGUN, begun.to_json(), content_type="application/json")
     options = _options(catalog, backup_id, parent)
-    with open_backup_stream(address, options) as stream:
+    with open_backup_stream(standby or address, options) as stream:
         _same_cluster(stream, before)
         archives, manifest = _store_stream(stream, catalog.store, prefix, level, progress)
     for warning in stream.warnings:
         logger.warning("the server warned during backup %s: %s", backup_id, warning)
     after = _describe_after(connection, address)
     streamed = _streamed(catalog, begun, origin, parent, stream, before, after, archives, manifest)
+    if standby is not None:
+        read_at = f"{standby.host}:{standby.port}"
+        streamed = streamed.model_copy(update={"standby": read_at})
     catalog.store.put(prefix + keys.STREAM, streamed.to_json(), content_type="application/json")
     return streamed
 
@@ -189,6 +194,13 @@ def _same_cluster(stream: BackupStream, server: ServerDescription) -> None:
             f"{server.system_identifier} on an ordinary one",
             hint="is there a pooler or a load balancer between? give the connection the address "
             "of the server itself",
+        )
+    if stream.timeline != server.timeline:
+        raise TimelineDiverged(
+            f"{stream.address.host}:{stream.address.port} is on timeline {stream.timeline}, "
+            f"the primary on timeline {server.timeline}",
+            hint="has the standby followed the last failover, and replayed a checkpoint since? "
+            "let it follow the present primary, or make it anew",
         )
 
 

@@ -24,7 +24,8 @@ from ledgerkeep.database.postgres.lineage import check_lineage
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.read_back import ReadBack, read_back
 from ledgerkeep.database.postgres.slots import ensure_slot
-from ledgerkeep.errors import ChainBroken, PageChecksumFailure, RecoveryPointMissing
+from ledgerkeep.database.postgres.standby import await_standby
+from ledgerkeep.errors import ChainBroken, PageChecksumFailure, PolicyError, RecoveryPointMissing
 from ledgerkeep.model import utc_now
 from ledgerkeep.progress import Progress
 
@@ -41,22 +42,39 @@ def take_full_backup(
     origin: Origin,
     progress: Progress,
     adopt_timeline: int | None = None,
+    standby: ServerAddress | None = None,
 ) -> str:
     """Stream a full backup into the store and return its id; nothing counts yet.
 
+    :param address: of the primary.
     :param origin: who asks for it, and what for.
     :param adopt_timeline: see `check_lineage`.
+    :param standby: read it there, as the policy's `full_backup.standby` says.
     :raises OperationRunning: another backup of this cluster is under way.
     :raises ForeignCluster, TimelineDiverged: this is not the cluster the catalog knows.
     :raises DatabaseError, StorageError: it failed; nothing of it counts.
     """
     turn = backup_turn(address, catalog, run=origin.run, adopt_timeline=adopt_timeline)
     with turn as (connection, server):
+        # A standby must hold everything that the primary holds at this moment.
+        if standby is not None:
+            await_standby(standby, connection, server, patience=_patience(catalog))
         # Every byte from the server to the store.
         streamed = stream_base_backup(
-            address, connection, server, catalog, origin=origin, progress=progress
+            address, connection, server, catalog, origin=origin, progress=progress, standby=standby
         )
     return streamed.id
+
+
+def _patience(catalog: Catalog) -> float:
+    policy = catalog.policy.database.full_backup
+    source = policy.standby if policy else None
+    if source is None:
+        raise PolicyError(
+            f"the policy of {catalog.environment} names no standby to read full backups from",
+            hint="give it a section database.full_backup.standby",
+        )
+    return source.patience.total_seconds()
 
 
 @contextmanager
