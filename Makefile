@@ -18,7 +18,7 @@ INSTALLED = .venv/installed
 SANDBOX = $(VENV)/python -m include.sandbox
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo up down status test lint bench requirements clean compose-env
+.PHONY: help install demo demo-database up down status test lint bench requirements clean compose-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 demo: $(INSTALLED) ## backup, WAL, proven restore and report, through a real scheduler (KEEP=1, SIZE_MB=200)
 	$(SANDBOX) demo --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
+
+demo-database: $(INSTALLED) ## incrementals, a deployment, an approved recovery, retention (KEEP=1, SIZE_MB=200)
+	$(SANDBOX) demo-database --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
 
 up: $(INSTALLED) ## start the sandbox and leave it running (SIZE_MB=200)
 	$(SANDBOX) up --size-mb $(SIZE_MB)

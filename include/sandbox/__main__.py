@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from include.sandbox import demo, load, sandbox
+from include.sandbox import demo, demo_database, load, sandbox
 from include.sandbox.processes import ServerFailed
 from ledgerkeep.errors import LedgerkeepError
 
@@ -48,10 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     load.add_options(write)
     write.set_defaults(run=lambda given: load.run(given))
 
-    show = commands.add_parser("demo", help="run the main job through the scheduler")
-    _add_size(show)
-    show.add_argument("--keep", action="store_true", help="leave the sandbox running")
-    show.set_defaults(run=lambda given: demo.run(ours, size_mb=given.size_mb, keep=given.keep))
+    stories = {
+        "demo": (demo.run, "run the main job through the scheduler"),
+        "demo-database": (demo_database.run, "run the whole database family"),
+    }
+    for name, (story, words) in stories.items():
+        show = commands.add_parser(name, help=words)
+        _add_size(show)
+        show.add_argument("--keep", action="store_true", help="leave the sandbox running")
+        show.set_defaults(
+            run=lambda given, story=story: story(ours, size_mb=given.size_mb, keep=given.keep)
+        )
     return parser
 
 

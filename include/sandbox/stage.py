@@ -63,15 +63,23 @@ class Stage:
         )
         return open_store(self.policy.storage, WorkerSettings(), access)
 
-    def run(self, action: str, conf: dict[str, Any] | None = None) -> DagRun:
+    def run(
+        self,
+        action: str,
+        conf: dict[str, Any] | None = None,
+        *,
+        meanwhile: Callable[[DagRun], None] = lambda run: None,
+    ) -> DagRun:
         """Run production's DAG for an action and follow it to its end.
 
+        :param meanwhile: told of the run as soon as it was started.
         :raises RunFailed: it did not pass.
         """
         dag_id = f"{ENVIRONMENT}_{action}"
         was_on = self.api.switch(dag_id, on=True)
         try:
             run = self.api.trigger(dag_id, conf, prefix="demo")
+            meanwhile(run)
             Watcher(self.api, self.console).follow(run)
         finally:
             self.api.switch(dag_id, on=was_on)

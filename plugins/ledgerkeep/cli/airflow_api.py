@@ -33,6 +33,11 @@ class TaskState:
     started_at: str | None
 
     @property
+    def waits_for_a_person(self) -> bool:
+        """Whether somebody has to answer before it goes on."""
+        return self.state == "awaiting_input"
+
+    @property
     def failed(self) -> bool:
         """Whether it failed itself (and not because one before it did)."""
         return self.state == "failed"
@@ -127,6 +132,15 @@ class AirflowApi:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return self._understood("GET", path, answer)["value"]
+
+    def answer(self, run: DagRun, task_id: str, option: str) -> None:
+        """Answer a task that waits for a person, as the user of this session.
+
+        :param option: `Approve` or `Reject`, for an approval.
+        :raises AirflowRefused: it does not wait, was answered already, or the user may not.
+        """
+        path = f"{self._path(run)}/taskInstances/{task_id}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
     def log(self, run: DagRun, task: TaskState) -> list[str]:
         """The lines of a task's log, as far as it is written."""

@@ -20,7 +20,7 @@ from ledgerkeep.errors import RunFailed
 
 _BYTES = re.compile(r"\d ?(?:B|kB|MB|GB|TB)\b")
 _INTERVAL = 0.7
-_SHOWN = frozenset({"running", "up_for_retry", "deferred"})
+_SHOWN = frozenset({"running", "up_for_retry", "deferred", "awaiting_input"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Watcher:
         name = f"{shown.task_id} ({len(ended)}/{len(tasks)})"
         if shown.state == "up_for_retry":
             return Moment(state, name, f"try {shown.try_number} failed, waiting for the next")
+        if shown.waits_for_a_person:
+            return Moment(state, name, "waits for a person, see Required Actions in Airflow")
         return Moment(state, name, self._bytes(run, tasks if state in FINISHED else [shown]))
 
     def _bytes(self, run: DagRun, tasks: list[TaskState]) -> str:

@@ -10,7 +10,8 @@ held, started over or removed again, whatever task is repeated, since its server
 production database.
 
 Public: `hand_over(catalog, room, *, settings) -> Handover`, `start_copy(handover, *, settings)`,
-`Handover.find(room)`, `stands_at(plan, recovered_to)`, `settle_room(directory, run)`.
+`stop_copy(handover, *, settings)`, `Handover.find(room)`, `stands_at(plan, recovered_to)`,
+`settle_room(directory, run)`.
 """
 
 import shlex
@@ -117,6 +118,22 @@ def start_copy(handover: Handover, *, settings: WorkerSettings) -> None:
         raise RestoreFailed(
             f"the copy was handed over but did not start: {' '.join(done.stdout.split())}",
             hint="its log is named in the command that starts it: " + shlex.join(handover.start),
+        )
+
+
+def stop_copy(handover: Handover, *, settings: WorkerSettings) -> None:
+    """Stop the server of a copy that was handed over; one that does not run is left alone.
+
+    :raises RestoreFailed: it did not stop.
+    """
+    account = server_account(settings)
+    if _control(handover.status, account).returncode != 0:
+        return
+    done = _control(handover.stop, account)
+    if done.returncode != 0:
+        raise RestoreFailed(
+            f"the copy did not stop: {' '.join(done.stdout.split())}",
+            hint="stop it with: " + shlex.join(handover.stop),
         )
 
 
