@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import boto3
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -29,6 +30,8 @@ def aws() -> Iterator[str]:
     moto.start()
     host, port = moto.get_host_and_port()
     url = f"http://{host}:{port}"
+    # Every moto of a process has the same content.
+    httpx.post(f"{url}/moto-api/reset", trust_env=False)
     client = boto3.client(
         "s3",
         endpoint_url=url,
@@ -118,3 +121,16 @@ def test_seaweedfs_keeps_class_and_lock_of_an_object(s3: ObjectStoreServer, buck
         vault.records.retain("large", earlier)
     assert vault.records.delete_prefix("") == 0
     assert len(vault.records.get("large")) == len(LARGE)
+
+
+def test_small_object_may_bring_its_lock_along(
+    aws: str, s3: ObjectStoreServer, bucket: str
+) -> None:
+    """S3 takes a locked object only with the name of its checksum's algorithm, or an MD5."""
+    until = (utc_now() + timedelta(days=1)).replace(microsecond=0)
+    lock = Retention(mode="COMPLIANCE", until=until)
+    aws_access = StoreAccess(aws, access_key="AKIA", secret_key="secret")
+    ours = StoreAccess(s3.endpoint, access_key=s3.user.access_key, secret_key=s3.user.secret_key)
+    for vault in (opened(aws_access), opened(ours, bucket)):
+        vault.records.put("locked", b"body", retention=lock)
+        assert vault.records.head("locked").retention == lock

@@ -66,6 +66,8 @@ def put_object(bucket: Bucket, key: str, body: bytes, about: dict[str, Any]) -> 
                 Key=key,
                 Body=body,
                 IfNoneMatch="*",
+                # Named as well as given: under Object Lock the store asks for the name.
+                ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                 **about,
                 **bucket.creation,
