@@ -8,10 +8,12 @@ from tests.support import airflow_home  # noqa: F401  # isort: skip - before Air
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.sandbox.objectstore import ObjectStoreServer
-from ledgerkeep.hooks.connections import open_policy_store, server_address
+from ledgerkeep.errors import StoreAccessDenied
+from ledgerkeep.hooks.connections import open_policy_store, open_policy_vault, server_address
 from ledgerkeep.policy.load import load_environment
-from ledgerkeep.policy.model import Policy
+from ledgerkeep.policy.model import Policy, Vault
 from tests.conftest import ROOT
+from tests.support.vault_account import ROLE, Account, account  # noqa: F401
 
 
 @pytest.fixture
@@ -99,3 +101,36 @@ def test_store_of_a_connection_answers(
     store.check()
     store.put("key", b"body")
     assert store.get("key") == b"body"
+
+
+@pytest.mark.integration
+def test_vault_is_opened_by_the_role_that_the_policy_names(
+    policy: Policy,
+    account: Account,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection's own key may only ask for the role."""
+    connection = {
+        "conn_type": "aws",
+        "login": account.key["AccessKeyId"],
+        "password": account.key["SecretAccessKey"],
+        "extra": {"endpoint_url": account.url},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_VAULT", json.dumps(connection))
+    monkeypatch.setenv("LEDGERKEEP_STORE_PATIENCE", "0")
+    account.allow_the_role()
+    vault = policy.database.compliance_archive.vault.model_copy(update={"bucket": "vault"})
+    with pytest.raises(StoreAccessDenied):
+        open_policy_vault(with_vault(policy, vault)).records.check()
+    assumed = vault.model_copy(update={"role_arn": ROLE})
+    opened = open_policy_vault(with_vault(policy, assumed))
+    opened.records.check()
+    opened.cold.put("key", b"body")
+    head = opened.records.head("key")
+    assert (head.storage_class, head.encryption) == ("DEEP_ARCHIVE", "aws:kms")
+
+
+def with_vault(policy: Policy, vault: Vault) -> Policy:
+    archive = policy.database.compliance_archive.model_copy(update={"vault": vault})
+    database = policy.database.model_copy(update={"compliance_archive": archive})
+    return policy.model_copy(update={"database": database})
