@@ -40,8 +40,6 @@ class Inventory:
     snapshot: CatalogSnapshot
     """Those that can be read."""
     checked: list[Checked] = field(default_factory=list)
-    begun: list[datetime] = field(default_factory=list)
-    """When the backups began that are not recorded: still running, or interrupted."""
     unreadable: list[Unreadable] = field(default_factory=list)
 
     @property
@@ -68,8 +66,6 @@ def take_inventory(catalog: Catalog, system_identifier: str) -> Inventory:
 
     records = [f"{backups}{one}/{keys.RECOVERY_POINT}" for one in backup_ids]
     recorded = read(BaseBackup, records)
-    known = {one.id for one in recorded} | {one.name for one in unreadable}
-    begun = [f"{backups}{one}/{BEGUN}" for one in backup_ids if one not in known]
     proofs: dict[str, list[Proof]] = {}
     for proof in sorted(read(Proof, below(keys.proofs)), key=lambda proof: proof.shown_at):
         proofs.setdefault(proof.recovery_point_id, []).append(proof)
@@ -86,8 +82,26 @@ def take_inventory(catalog: Catalog, system_identifier: str) -> Inventory:
         proofs=proofs,
     )
     checked = read(Checked, below(keys.checked))
-    unfinished = read(BackupBegun, begun)
-    return Inventory(snapshot, checked, [one.at for one in unfinished], unreadable)
+    return Inventory(snapshot, checked, unreadable)
+
+
+def readable_snapshot(catalog: Catalog, system_identifier: str) -> CatalogSnapshot:
+    """The catalog as it stands; where a record is damaged, what of it can be read.
+
+    For the parts that look at other things than the records: the catalog's own way to read them
+    needs far fewer requests.
+    """
+    try:
+        return catalog.snapshot(system_identifier)
+    except (ObjectCorrupt, CatalogError):
+        return take_inventory(catalog, system_identifier).snapshot
+
+
+def begun_backups(catalog: Catalog, system_identifier: str) -> list[datetime]:
+    """When the backups began that are not recorded: still running, or interrupted."""
+    root = keys.backups(catalog.environment, system_identifier)
+    wanted = [f"{root}{name}/{BEGUN}" for name in catalog.unfinished_backups(system_identifier)]
+    return [one.at for one in _read_each(catalog, BackupBegun, wanted, [])]
 
 
 def stored_objects(snapshot: CatalogSnapshot, checked: Iterable[Checked]) -> list[Stored]:

@@ -18,7 +18,7 @@ from ledgerkeep.evidence.chain import EvidenceLog, latest
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.verification.completeness import CLOCKS, Facts, check_completeness
 from ledgerkeep.evidence.verification.continuity import check_continuity
-from ledgerkeep.evidence.verification.inventory import take_inventory
+from ledgerkeep.evidence.verification.inventory import begun_backups, readable_snapshot
 from ledgerkeep.evidence.verification.part import Part
 from ledgerkeep.evidence.verification.reread import Clock, reread
 from ledgerkeep.evidence.verification.trend import check_trend
@@ -41,13 +41,14 @@ def verify_completeness(catalog: Catalog, *, run: str, now: datetime) -> Part:
     :raises StorageError, EvidenceError:
     """
     since, records = _window(catalog, run, now)
-    inventories = [take_inventory(catalog, name) for name in catalog.system_identifiers()]
-    snapshots = [one.snapshot for one in inventories]
+    names = list(catalog.system_identifiers())
+    snapshots = [readable_snapshot(catalog, name) for name in names]
+    begun = [at for name in names for at in begun_backups(catalog, name)]
     facts = Facts(
         backups=[backup for one in snapshots for backup in one.backups],
         stretches=[stretch for one in snapshots for stretch in one.stretches],
         fingerprints=[fingerprint for one in snapshots for fingerprint in one.fingerprints],
-        begun=[at for one in inventories for at in one.begun if at >= since],
+        begun=[at for at in begun if at >= since],
         records=[one for one in records if one.started_at >= since],
         evidence_began=EvidenceLog(catalog.store, catalog.policy).began_at(),
     )
@@ -73,7 +74,7 @@ def verify_continuity(catalog: Catalog, *, now: datetime) -> Part:
         return part
     window = catalog.policy.database.retention.wal
     for name in catalog.system_identifiers():
-        snapshot = take_inventory(catalog, name).snapshot
+        snapshot = readable_snapshot(catalog, name)
         part.join(check_continuity(snapshot, load_wal_index(catalog, name), now=now, window=window))
     return part
 
@@ -87,7 +88,7 @@ def verify_sizes(catalog: Catalog, *, run: str, now: datetime) -> Part:
     percent = catalog.policy.alerts.size_deviation_percent
     kept = catalog.policy.database.retention.recent
     for name in catalog.system_identifiers():
-        snapshot = take_inventory(catalog, name).snapshot
+        snapshot = readable_snapshot(catalog, name)
         if kept is not None:
             # Of older days retention has left one backup each, which is no measure of a day.
             young = [one for one in snapshot.backups if one.started_at >= now - kept]
