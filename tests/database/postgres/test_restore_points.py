@@ -100,3 +100,10 @@ def test_bytes_that_only_look_like_a_record_are_no_restore_point() -> None:
     unaligned = bytes(4) + _record("unaligned", START)
     for payload in (bytes(damaged), elsewhere, unaligned):
         assert _scan(_pages(bytes(8) + payload)).found() == []
+
+
+def test_a_record_at_the_very_start_of_a_segment_is_not_found_twice() -> None:
+    """The first that is written after a switch: the segment's own scan has it already."""
+    scan = _scan(_pages(_record("once", START)))
+    assert [point.name for point in scan.found()] == ["once"]
+    assert across(bytes(112), scan.head, START) == []

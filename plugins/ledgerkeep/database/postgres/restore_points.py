@@ -53,13 +53,14 @@ class RestorePointScan:
     def feed(self, block: bytes) -> None:
         """Take the next block; its length is a multiple of the page size."""
         first_header = _LONG_HEADER if self._at_segment_start else _SHORT_HEADER
-        payload = _without_headers(block, first_header)
         start, before = self._position, len(self.tail)
+        # With what came before it, in one copy: this runs over every byte that is shipped.
+        payload = b"".join([self.tail, *_payload(block, first_header)])
 
         def position(offset: int) -> int:
             return _position(start, first_header, offset - before)
 
-        for point in _restore_points(self.tail + payload, position):
+        for point in _restore_points(payload, position):
             self._points[point.lsn] = point
         if self._at_segment_start:
             self.head = payload[:_LONGEST]
@@ -82,15 +83,16 @@ def across(tail: bytes, head: bytes, border: int) -> list[NamedRestorePoint]:
     def position(offset: int) -> int:
         return _position(border, _LONG_HEADER, offset - len(tail))
 
-    found = _restore_points(tail + head, position)
+    found = _restore_points(tail + head, position, before=len(tail))
     return [point for point in found if point.lsn > border]
 
 
-def _without_headers(block: bytes, first_header: int) -> bytes:
+def _payload(block: bytes, first_header: int) -> Iterator[memoryview]:
+    """The pages of a block without their headers."""
     view = memoryview(block)
-    pages = [view[first_header:PAGE]]
-    pages += [view[at + _SHORT_HEADER : at + PAGE] for at in range(PAGE, len(block), PAGE)]
-    return b"".join(pages)
+    yield view[first_header:PAGE]
+    for at in range(PAGE, len(block), PAGE):
+        yield view[at + _SHORT_HEADER : at + PAGE]
 
 
 def _position(start: int, first_header: int, offset: int) -> int:
@@ -107,10 +109,13 @@ def _position(start: int, first_header: int, offset: int) -> int:
     return start + (page + 1) * PAGE + _SHORT_HEADER + byte
 
 
-def _restore_points(payload: bytes, position: Callable[[int], int]) -> Iterator[NamedRestorePoint]:
+def _restore_points(
+    payload: bytes, position: Callable[[int], int], *, before: int | None = None
+) -> Iterator[NamedRestorePoint]:
+    """Those whose record begins in the payload, and before offset `before` of it."""
     for candidate in _CANDIDATE.finditer(payload):
         at = candidate.start() - _INFO_AT
-        if at < 0:
+        if at < 0 or (before is not None and at >= before):
             continue
         data = _verified(payload, at, candidate.end(), position(at))
         if data is None:
