@@ -137,6 +137,19 @@ class WalHole(Record):
     end_lsn: Lsn
 
 
+class DurableAfter(Record):
+    """How long written WAL took to be durable, as sampled while it was streamed.
+
+    The time from the end of one run to the beginning of the next is not in it.
+    """
+
+    samples: int
+    """Positions of the server's WAL, a second apart while something was written."""
+    p50_seconds: float
+    p95_seconds: float
+    max_seconds: float
+
+
 class WalStretch(RecoveryPointRecord):
     """The WAL that one shipping run made durable: whole segments, without a gap inside."""
 
@@ -158,6 +171,8 @@ class WalStretch(RecoveryPointRecord):
     """First transaction id (64 bit) not yet assigned at `covered_until`."""
     restore_points: list[NamedRestorePoint] = []
     hole_before: WalHole | None = None
+    durable_after: DurableAfter | None = None
+    """None: the run did not stream continuously, or nothing was written while it did."""
 
 
 class TableFingerprint(Record):

@@ -21,6 +21,7 @@ from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.chain import by_id, chain_of, is_whole
 from ledgerkeep.catalog.lsn import Lsn, format_lsn
 from ledgerkeep.catalog.models import BaseBackup, Proof
+from ledgerkeep.database.postgres.wal_tail import with_tail
 from ledgerkeep.errors import RecoveryPointMissing
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.progress import format_bytes
@@ -205,7 +206,7 @@ def plan_from_catalog(
     now: datetime | None = None,
 ) -> RecoveryPlan:
     """Load the catalog and the listing of the WAL, then `plan_recovery`."""
-    snapshot = catalog.snapshot(system_identifier)
+    snapshot = with_tail(catalog, catalog.snapshot(system_identifier))
     wal = load_wal_index(catalog, system_identifier)
     return plan_recovery(snapshot, wal, target, backup_id=backup_id, now=now or utc_now())
 

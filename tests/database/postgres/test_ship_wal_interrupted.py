@@ -63,9 +63,16 @@ def _catalog(
 
 
 def _start_worker(
-    source: Cluster, s3: ObjectStoreServer, proxy: FaultyProxy, bucket: str, slot: str
+    source: Cluster,
+    s3: ObjectStoreServer,
+    proxy: FaultyProxy,
+    bucket: str,
+    slot: str,
+    *,
+    stream: bool = False,
 ) -> "subprocess.Popen[bytes]":
     told = {
+        "stream": stream,
         "address": asdict(source.address),
         "slot": slot,
         "endpoint": proxy.endpoint,

@@ -4,6 +4,7 @@ The stream is a hand-written one; the real one is under test_ship_wal.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -120,3 +121,51 @@ def test_wal_from_another_position_is_refused() -> None:
     assert refused.value.hint == (
         "nothing of it counts; run again, and look at the server's log if it repeats"
     )
+
+
+def test_whoever_is_ended_by_a_signal_does_not_wait_for_the_store() -> None:
+    """A store that is away is waited for by the uploaders, for minutes; they end with the
+    process."""
+    away = threading.Event()
+
+    def upload(segment: Segment, blocks: Iterator[bytes]) -> ShippedSegment:
+        shipped = _shipped(segment, blocks)
+        away.wait(timeout=60)
+        return shipped
+
+    class Ended(ScriptedStream):
+        def receive(self, timeout: float) -> WalChunk:
+            if self.position > 3 * SIZE:
+                raise KeyboardInterrupt
+            return super().receive(timeout)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        WalTransfer(Ended(SIZE), upload, lambda _: None, in_flight=4).run(iter(_segments(9)))
+    assert time.monotonic() - began < 5
+    away.set()
+
+
+def test_what_had_come_whole_is_stored_when_the_server_fails() -> None:
+    """It may not come back. Nothing can be confirmed to it any more."""
+    gone = threading.Event()
+
+    def upload(segment: Segment, blocks: Iterator[bytes]) -> ShippedSegment:
+        shipped = _shipped(segment, blocks)
+        gone.wait(timeout=20)
+        return shipped
+
+    class Broken(ScriptedStream):
+        def receive(self, timeout: float) -> WalChunk:
+            if self.position > 3.5 * SIZE:
+                gone.set()
+                raise DatabaseUnavailable("gone")
+            return super().receive(timeout)
+
+    stream, noted = Broken(SIZE), []
+    with pytest.raises(DatabaseUnavailable):
+        WalTransfer(stream, upload, lambda one: noted.append(one.segment), in_flight=4).run(
+            iter(_segments(9))
+        )
+    assert noted == _segments(2)
+    assert stream.confirmed == []

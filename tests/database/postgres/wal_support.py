@@ -105,6 +105,23 @@ def catalog_for(slot: str, store: ObjectStore | None = None, **storage: object) 
     return Catalog(store or MemoryStore(), Policy.model_validate(policy))
 
 
+def streaming_catalog(
+    slot: str,
+    store: ObjectStore | None = None,
+    *,
+    interval: str = "3s",
+    switch_after: str = "1s",
+) -> Catalog:
+    """A catalog whose policy streams WAL over `slot`."""
+    catalog = catalog_for(slot, store)
+    policy = catalog.policy.model_dump(mode="json")
+    policy["database"]["wal_shipping"] |= {
+        "schedule": None,
+        "continuous": {"interval": interval, "switch_after": switch_after},
+    }
+    return Catalog(catalog.store, Policy.model_validate(policy))
+
+
 class DownStore:
     """A store whose puts fail from some segment on.
 

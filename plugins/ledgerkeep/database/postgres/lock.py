@@ -8,6 +8,7 @@ retries it, and the log says why.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
@@ -25,7 +26,7 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
 
     :raises OperationRunning: somebody else holds it.
     """
-    number = int.from_bytes(hashlib.sha256(operation.encode()).digest()[:4], "big", signed=True)
+    number = _number(operation)
     with connect(address) as connection:
         if not _taken(connection, number):
             raise OperationRunning(
@@ -37,6 +38,15 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
         yield connection
 
 
+def is_locked(connection: psycopg.Connection, operation: str) -> bool:
+    """Whether somebody else than this connection holds the lock of `operation`."""
+    return bool(_holders(connection, _number(operation)))
+
+
+def _number(operation: str) -> int:
+    return int.from_bytes(hashlib.sha256(operation.encode()).digest()[:4], "big", signed=True)
+
+
 def _taken(connection: psycopg.Connection, number: int) -> bool:
     """Take the lock; False when somebody else has it, connected to whichever database.
 
@@ -44,9 +54,12 @@ def _taken(connection: psycopg.Connection, number: int) -> bool:
     the same moment in two databases, both are refused.
     """
     got = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, number]).fetchone()
-    others = connection.execute(
-        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    return got == (True,) and not _holders(connection, number)
+
+
+def _holders(connection: psycopg.Connection, number: int) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
         "AND classid = %s::bigint::oid AND objid = %s::bigint::oid AND pid <> pg_backend_pid()",
         [_CLASS, number % 2**32],
     ).fetchall()
-    return got == (True,) and not others

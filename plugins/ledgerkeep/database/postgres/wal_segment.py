@@ -12,6 +12,7 @@ another zstd version may compress the same bytes differently.
 
 import hashlib
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.lsn import format_lsn, segment_of
 from ledgerkeep.catalog.models import NamedRestorePoint
 from ledgerkeep.database.postgres.restore_points import RestorePointScan
+from ledgerkeep.database.postgres.wal_goal import Marks
 from ledgerkeep.errors import ForeignCluster, ObjectConflict, ObjectCorrupt, WalConflict, WalError
 from ledgerkeep.storage.port import ObjectStore, Retention, StoredObject
 
@@ -162,52 +164,61 @@ def store_segment(
     *,
     level: int,
     retention: Retention | None,
+    marks: Marks | None = None,
 ) -> ShippedSegment:
     """Put one segment and return when the store has acknowledged it.
 
     :param level: zstd compression level.
+    :param marks: of which the segment carries the newest that it makes good.
     :raises WalConflict: the segment is stored with other content.
     :raises ForeignCluster, WalError: it is not the segment it should be.
     :raises StorageError: the store failed.
     """
     reader = SegmentReader(segment)
-    metadata = describe_segment(segment)
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj(
         size=segment.size
     )
-    held = bytearray()
+    held: list[bytes] = []
     with ExitStack() as block_end:
         writer = None
         for block in blocks:
             reader.feed(block)
-            held += compressor.compress(block)
-            if len(held) > _ONE_REQUEST:
+            held.append(compressor.compress(block))
+            if sum(map(len, held)) > _ONE_REQUEST:
                 writer = writer or block_end.enter_context(
-                    store.writer(segment.key, metadata=metadata, retention=retention)
+                    store.writer(
+                        segment.key, metadata=describe_segment(segment), retention=retention
+                    )
                 )
-                writer.write(bytes(held))
+                writer.write(b"".join(held))
                 held.clear()
         # Before the store is told anything final: is it all there?
         reader.require_whole()
-        held += compressor.flush()
+        held.append(compressor.flush())
         try:
             if writer is None:
+                # Only now, when the segment has ended, is it known which marks lie before its end.
+                metadata = describe_segment(segment, marks)
                 metadata["raw-sha256"] = reader.content_hash
-                stored = store.put(segment.key, bytes(held), metadata=metadata, retention=retention)
+                stored = store.put(
+                    segment.key, b"".join(held), metadata=metadata, retention=retention
+                )
             else:
-                writer.write(bytes(held))
+                writer.write(b"".join(held))
                 stored = writer.commit()
         except ObjectConflict as conflict:
             stored = _same_content(store, segment, reader.content_hash, conflict)
     return reader.shipped(stored)
 
 
-def describe_segment(segment: Segment) -> dict[str, str]:
-    """The metadata every stored segment carries."""
+def describe_segment(segment: Segment, marks: Marks | None = None) -> dict[str, str]:
+    """The metadata of a stored segment: whose it is, where it belongs, which mark it makes good."""
+    mark = marks.at(segment.end) if marks is not None else None
     return {
         "system-identifier": segment.system_identifier,
         "timeline": str(segment.timeline),
         "start-lsn": format_lsn(segment.start),
+        **(mark.as_metadata() if mark is not None else {}),
     }
 
 
@@ -265,16 +276,44 @@ def inspect_stored(store: ObjectStore, segment: Segment) -> ShippedSegment:
     return reader.shipped(stored_object(store, segment.key))
 
 
+class BlockBuffer:
+    """Pieces of any length in, blocks out; each byte is copied once."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[memoryview] = deque()
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, piece: memoryview) -> None:
+        """Take a piece, which must not change afterwards."""
+        self._pieces.append(piece)
+        self._length += len(piece)
+
+    def take(self, size: int) -> bytes:
+        """The oldest `size` bytes; there are as many."""
+        taken, missing = [], size
+        while missing:
+            piece = self._pieces.popleft()
+            if len(piece) > missing:
+                self._pieces.appendleft(piece[missing:])
+                piece = piece[:missing]
+            taken.append(piece)
+            missing -= len(piece)
+        self._length -= size
+        return b"".join(taken)
+
+
 def in_blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in blocks; only the last may be shorter."""
-    held = bytearray()
+    held = BlockBuffer()
     for piece in pieces:
-        held += piece
+        held.add(memoryview(piece))
         while len(held) >= BLOCK:
-            yield bytes(memoryview(held)[:BLOCK])
-            del held[:BLOCK]
-    if held:
-        yield bytes(held)
+            yield held.take(BLOCK)
+    if len(held):
+        yield held.take(len(held))
 
 
 def _stored_blocks(store: ObjectStore, key: str) -> Iterator[bytes]:
