@@ -1,12 +1,16 @@
 """WAL shipping as a task, and the one that ships only where a fingerprint needs it."""
 
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.operators.runs import Run  # isort: skip - before Airflow
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTerminated
 
 from ledgerkeep.operators.fingerprint import FingerprintOperator, ProvableFingerprintOperator
-from ledgerkeep.operators.wal import ShipWalOperator, ShipWalPastOperator
+from ledgerkeep.operators.wal import ShipWalOperator, ShipWalPastOperator, StreamWalOperator
 from tests.operators.conftest import Protected
 
 pytestmark = pytest.mark.integration
@@ -80,3 +84,68 @@ def test_unknown_fingerprint_is_final(protected: Protected) -> None:
         "recovery_point_ids": [],
         "findings": [{"what": str(caught.value).partition("\n")[0], "severity": "critical"}],
     }
+
+
+@pytest.fixture
+def streamed(protected: Protected) -> Protected:
+    """The policy asks for WAL to be streamed, in runs of six seconds."""
+    path = protected.policies / "production.yaml"
+    text, count = re.subn(
+        r"( *)schedule: [^\n]*\n( *slot: ledgerkeep_production)",
+        r"\1schedule: null\n\1continuous: {interval: 6s, switch_after: 2s}\n\2",
+        path.read_text(),
+    )
+    assert count == 1
+    path.write_text(text)
+    return protected
+
+
+def stream(run: Run) -> list[str]:
+    found: list[str] = run.do(StreamWalOperator(task_id="ship", environment="production"))
+    return found
+
+
+def test_streaming_contributes_what_is_durable_and_how_soon(streamed: Protected) -> None:
+    run = Run("production_database_wal_shipping")
+    streamed.cluster.execute(
+        "SELECT pg_create_physical_replication_slot('ledgerkeep_production', true)"
+    )
+    streamed.cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'more')")
+    (stretch_id,) = stream(run)
+    left = run.contribution("ship")
+    assert left["recovery_point_ids"] == [stretch_id]
+    assert left["measurements"].keys() >= {"segments", "raw_bytes", "stored_bytes"}
+
+
+def test_nothing_written_contributes_that(streamed: Protected) -> None:
+    ship(Run("first"))
+    run = Run("production_database_wal_shipping")
+    assert stream(run) == []
+    assert run.contribution("ship") == {
+        "recovery_point_ids": [],
+        "measurements": {"segments": 0, "raw_bytes": 0, "stored_bytes": 0},
+        "findings": [],
+    }
+
+
+def test_a_fingerprint_is_covered_by_the_run_that_streams(streamed: Protected) -> None:
+    """The lock is taken, so it is waited for; an idle server is made to complete its segment."""
+    ship(Run("first"))
+    fingerprint_id = Run("r").do(
+        ProvableFingerprintOperator(task_id="fingerprint", environment="production")
+    )
+    run = Run("production_test_point_in_time_recovery")
+    with ThreadPoolExecutor(1) as beside:
+        streaming = beside.submit(stream, Run("production_database_wal_shipping"))
+        while not streamed.cluster.execute("SELECT 1 FROM pg_stat_replication"):
+            assert not streaming.done()
+            time.sleep(0.05)
+        assert ship_past(run, fingerprint_id) == []
+        assert ship_past(run, fingerprint_id) == []
+        assert len(streaming.result()) == 1
+
+
+def test_a_killed_task_ends_at_once(protected: Protected) -> None:
+    """Airflow calls this in its signal handler, and would let the task go on."""
+    with pytest.raises(AirflowTaskTerminated):
+        StreamWalOperator(task_id="ship", environment="production").on_kill()

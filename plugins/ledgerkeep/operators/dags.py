@@ -27,7 +27,7 @@ def dag_arguments(
     :param name: component and action, such as `database_full_backup`
     :param component: what it is about: database, documents, configuration or evidence
     :param kind: backup, check, recovery, restore-test or report
-    :param schedule: cron in UTC; None: on demand only
+    :param schedule: cron in UTC; `@continuous`: one run after the other; None: on demand only
     """
     return {
         "dag_id": f"{policy.environment}_{name}",
@@ -67,7 +67,7 @@ def deployment_param() -> Param:
     )
 
 
-def _timetable(schedule: str | None) -> CronTriggerTimetable | None:
-    if schedule is None:
-        return None
+def _timetable(schedule: str | None) -> CronTriggerTimetable | str | None:
+    if schedule is None or schedule == "@continuous":
+        return schedule
     return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(0))
