@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from include.sandbox.objectstore import ObjectStoreServer, admin_client
+from ledgerkeep.catalog import keys
 from ledgerkeep.cli.main import main
 from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.database.postgres.programs import server_account
@@ -125,6 +126,35 @@ def test_verify_names_a_damaged_backup_and_ends_with_1(
     assert not result["intact"]
     assert key in result["problem"]
     assert json.loads(err)["error"]["kind"] == "ObjectCorrupt"
+
+
+@pytest.mark.integration
+def test_verify_reads_back_what_is_due_and_names_what_is_damaged(
+    shell: Protected,
+    s3: ObjectStoreServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (shell.policies / "production.yaml").read_text()
+    impatient = text.replace('"0 7 * * *"  ', "null").replace(
+        "reread_within: 30d", "reread_within: 1s"
+    )
+    (tmp_path / "production.yaml").write_text(impatient)
+    monkeypatch.setenv("LEDGERKEEP_POLICIES", str(tmp_path))
+    told = answer(capsys, "verify", "--due")
+    assert [one["severity"] for one in told["findings"]] == ["warning"]  # a second is short
+    assert told["measurements"]["reread_objects"] == told["measurements"]["stored_objects"]
+
+    system_identifier = shell.catalog.find_backup(shell.backup_id).system_identifier
+    first = shell.wal_id[:24]
+    key = keys.wal_segment("production", system_identifier, first)
+    with one_byte_flipped(s3, shell.catalog.policy.storage.bucket, key):
+        assert main(["verify", "--due", *ENVIRONMENT]) == 1
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "critical: " in line]
+    assert said.startswith(
+        f"critical: WAL stretch {shell.wal_id} has lost a segment, first {first}"
+    )
 
 
 @pytest.mark.integration

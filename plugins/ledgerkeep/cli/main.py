@@ -3,10 +3,13 @@
     ledgerkeep list      --environment production
     ledgerkeep show      ID --environment production
     ledgerkeep plan      --latest --environment production
-    ledgerkeep verify    ID | --all --environment production
+    ledgerkeep verify    ID | --all | --due --environment production
     ledgerkeep restore   --target-time 2026-03-01T14:30:00+00:00 --destination DIR --environment …
     ledgerkeep policy    check [FILE …]
     ledgerkeep evidence  verify --environment production
+    ledgerkeep retention plan --environment production
+    ledgerkeep retention apply --server postgresql://ledgerkeep@db/postgres --environment …
+    ledgerkeep hold      place ID --reason WHY | list | release HOLD --reason WHY --environment …
 
 Exit codes: 0 done; 1 it failed, or what was looked at is not good (message and hint on standard
 error); 2 the command was not understood; 130 interrupted. Each command's module is imported only
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_points(commands, one)
     _add_recovery(commands, one)
     _add_upkeep(commands, machine, one)
+    _add_retention(commands, one)
     return parser
 
 
@@ -92,6 +96,9 @@ def _add_points(commands: _Commands, one: argparse.ArgumentParser) -> None:
     which = verify.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="?")
     which.add_argument("--all", action="store_true", help="every base backup")
+    which.add_argument(
+        "--due", action="store_true", help="what was not read for long, WAL too, as each day"
+    )
     verify.set_defaults(does="points:verify_points")
 
 
@@ -142,6 +149,39 @@ def _add_upkeep(
     )
     verify = evidence.add_parser("verify", parents=[one], help="walk the whole evidence chain")
     verify.set_defaults(does="upkeep:verify_evidence")
+
+
+def _add_retention(commands: _Commands, one: argparse.ArgumentParser) -> None:
+    retention = commands.add_parser("retention", help="what stays and what goes").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    plan = retention.add_parser("plan", parents=[one], help="show it; touches nothing")
+    plan.set_defaults(does="retention:show_retention")
+    apply = retention.add_parser("apply", parents=[one], help="remove what the plan removes")
+    server = apply.add_mutually_exclusive_group(required=True)
+    server.add_argument(
+        "--server",
+        metavar="URL",
+        help="the protected server, where no backup may begin meanwhile; without a password",
+    )
+    server.add_argument(
+        "--server-is-gone", action="store_true", help="it is gone for good; nothing backs it up"
+    )
+    apply.set_defaults(does="retention:apply")
+
+    hold = commands.add_parser("hold", help="legal holds").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    place = hold.add_parser("place", parents=[one], help="keep a recovery point, however old")
+    place.add_argument("id", help="of a backup, a stretch of WAL or a fingerprint")
+    place.add_argument("--reason", required=True)
+    place.set_defaults(does="retention:place")
+    listing = hold.add_parser("list", parents=[one], help="the holds that are active")
+    listing.set_defaults(does="retention:list_holds")
+    release = hold.add_parser("release", parents=[one], help="end a hold")
+    release.add_argument("id", help="of the hold")
+    release.add_argument("--reason", required=True)
+    release.set_defaults(does="retention:release")
 
 
 if __name__ == "__main__":
