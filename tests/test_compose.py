@@ -358,7 +358,8 @@ def test_airflow_gets_the_native_environment(
 ) -> None:
     """The same variables with the same values; only places and addresses are the containers'."""
     given = services[service]["environment"]
-    steps_own = {"SANDBOX_METADATA_URL", "SANDBOX_AIRFLOW_ADMIN", "SANDBOX_AIRFLOW_VIEWER"}
+    people = {f"SANDBOX_AIRFLOW_{who}" for who in ("ADMIN", "APPROVER", "VIEWER")}
+    steps_own = {"SANDBOX_METADATA_URL", *people}
     assert given.keys() - steps_own == native.keys()
     of_places = {name for name, value in native.items() if value.startswith("/")}
     of_the_container = {
@@ -403,6 +404,10 @@ def test_every_connection_of_the_policies_is_given(
             policy.database.connection_id,
             policy.reports.airflow_connection_id,
         )
+    } | {
+        f"AIRFLOW_CONN_{policy.database.compliance_archive.vault.connection_id.upper()}"
+        for policy in policies
+        if policy.database.compliance_archive
     }
     given = services["airflow-scheduler"]["environment"]
     assert {name for name in given if name.startswith("AIRFLOW_CONN_")} == wanted

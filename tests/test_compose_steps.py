@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -15,9 +16,16 @@ import pytest
 
 from include.sandbox import environment
 from include.sandbox.container import health, prepare
-from include.sandbox.objectstore import ObjectStoreServer, admin_client, identities
+from include.sandbox.objectstore import (
+    Credentials,
+    ObjectStoreServer,
+    admin_client,
+    identities,
+)
 from ledgerkeep.policy.load import load_policies
 from tests.conftest import Cluster
+
+VAULT = Credentials("vault", "secret-of-the-vault")
 
 
 @pytest.fixture
@@ -25,6 +33,8 @@ def store_secrets(s3: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch) -> Non
     """The secrets of the running store, as the compose file hands them over."""
     monkeypatch.setenv("SANDBOX_STORE_KEY", s3.user.access_key)
     monkeypatch.setenv("SANDBOX_STORE_SECRET", s3.user.secret_key)
+    monkeypatch.setenv("SANDBOX_VAULT_KEY", VAULT.access_key)
+    monkeypatch.setenv("SANDBOX_VAULT_SECRET", VAULT.secret_key)
     monkeypatch.setenv("SANDBOX_STORE_ADMIN_SECRET", s3.admin.secret_key)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
 
@@ -39,7 +49,10 @@ def test_identities_are_those_of_the_native_store(
     monkeypatch.setenv("SANDBOX_STORE_CONFIG", str(path))
     prepare.identities()
     prepare.identities()
-    assert path.read_text() == identities(s3.user, s3.admin)
+    policies = load_policies(environment.POLICIES)
+    user = replace(s3.user, buckets=environment.own_buckets(policies))
+    vault = replace(VAULT, buckets=environment.vault_buckets(policies))
+    assert path.read_text() == identities(user, s3.admin, vault)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -49,8 +62,11 @@ def test_every_policy_gets_its_bucket_with_object_lock(s3: ObjectStoreServer) ->
     prepare.buckets()
     prepare.buckets()
     client = admin_client(s3)
-    for policy in load_policies(environment.POLICIES):
-        found = client.get_object_lock_configuration(Bucket=policy.storage.bucket)
+    policies = load_policies(environment.POLICIES)
+    buckets = (*environment.own_buckets(policies), *environment.vault_buckets(policies))
+    assert len(buckets) == 4
+    for bucket in buckets:
+        found = client.get_object_lock_configuration(Bucket=bucket)
         assert found["ObjectLockConfiguration"]["ObjectLockEnabled"] == "Enabled"
 
 
@@ -94,6 +110,7 @@ def test_airflow_step_writes_the_passwords_and_migrates(cluster: Cluster, tmp_pa
                 "SANDBOX_METADATA_URL": f"postgresql://postgres:{where.password}"
                 f"@{where.host}:{where.port}/postgres",
                 "SANDBOX_AIRFLOW_ADMIN": "one-secret",
+                "SANDBOX_AIRFLOW_APPROVER": "third-secret",
                 "SANDBOX_AIRFLOW_VIEWER": "other-secret",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             },
@@ -104,6 +121,7 @@ def test_airflow_step_writes_the_passwords_and_migrates(cluster: Cluster, tmp_pa
         assert done.stdout == "airflow db migrate\n"
         assert json.loads(passwords.read_text()) == {
             "admin": "one-secret",
+            "approver": "third-secret",
             "viewer": "other-secret",
         }
         assert stat.S_IMODE(passwords.stat().st_mode) == 0o600

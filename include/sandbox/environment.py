@@ -75,15 +75,31 @@ def database_url(state: State) -> str:
     )
 
 
+def own_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """The buckets that the policies back up into."""
+    return tuple(sorted({policy.storage.bucket for policy in policies}))
+
+
+def vault_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """The buckets of the policies' vaults, which another account opens."""
+    archives = (policy.database.compliance_archive for policy in policies)
+    return tuple(sorted({archive.vault.bucket for archive in archives if archive}))
+
+
 def connections(state: State, policies: Iterable[Policy]) -> dict[str, str]:
     """Every connection that a policy names, as Airflow reads them from the environment."""
     found: dict[str, str] = {}
+    ours = (state.secrets.store_key, state.secrets.store_secret)
+    theirs = (state.secrets.vault_key, state.secrets.vault_secret)
     for policy in policies:
         wanted = {
-            policy.storage.connection_id: _aws_connection(state, policy.storage.region),
+            policy.storage.connection_id: _aws_connection(state, policy.storage.region, *ours),
             policy.database.connection_id: _postgres_connection(state),
             policy.reports.airflow_connection_id: _airflow_connection(state),
         }
+        if policy.database.compliance_archive is not None:
+            vault = policy.database.compliance_archive.vault
+            wanted[vault.connection_id] = _aws_connection(state, vault.region, *theirs)
         for connection_id, connection in wanted.items():
             found[f"AIRFLOW_CONN_{connection_id.upper()}"] = json.dumps(connection)
     return found
@@ -178,11 +194,11 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
     }
 
 
-def _aws_connection(state: State, region: str) -> dict[str, object]:
+def _aws_connection(state: State, region: str, key: str, secret: str) -> dict[str, object]:
     return {
         "conn_type": "aws",
-        "login": state.secrets.store_key,
-        "password": state.secrets.store_secret,
+        "login": key,
+        "password": secret,
         "extra": {
             "region_name": region,
             "endpoint_url": aws_url(state.ports),

@@ -2,7 +2,8 @@
 
 The identity that Ledgerkeep uses lacks `Admin`: SeaweedFS deletes whole buckets on some
 sub-resource deletes, and without that right it answers 403 instead. Buckets are made by a second,
-administrative identity, here.
+administrative identity, here. A third one stands for the account of the vault: each of the two
+opens its own buckets and none of the other's.
 """
 
 import json
@@ -41,6 +42,8 @@ class Credentials:
 
     access_key: str
     secret_key: str
+    buckets: tuple[str, ...] = ()
+    """The only ones that it opens; empty: all of them."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,20 @@ def start(
     *,
     user: Credentials,
     admin: Credentials,
+    vault: Credentials | None = None,
     port: int | None = None,
     mark: Path | None = None,
 ) -> ObjectStoreServer:
     """Start SeaweedFS on `home` and return when it answers; it runs in a session of its own.
 
+    :param vault: who stands for the vault's account, where there is one.
     :param mark: the sandbox's directory that the process is marked with; `home` by default.
     """
     data = home / "data"
     log = home / "weed.log"
     data.mkdir(parents=True, exist_ok=True)
     config = home / "s3.json"
-    config.write_text(identities(user, admin))
+    config.write_text(identities(user, admin, vault))
     config.chmod(0o600)
     s3, master, volume, filer = free_ports(4)
     s3 = port or s3
@@ -144,8 +149,8 @@ def admin_client(server: ObjectStore):
     )
 
 
-def identities(user: Credentials, admin: Credentials) -> str:
-    """SeaweedFS's file of who may do what: Ledgerkeep's own identity lacks `Admin`."""
+def identities(user: Credentials, admin: Credentials, vault: Credentials | None = None) -> str:
+    """SeaweedFS's file of who may do what: Ledgerkeep's own identities lack `Admin`."""
     may = [
         "Read",
         "Write",
@@ -156,11 +161,15 @@ def identities(user: Credentials, admin: Credentials) -> str:
         "GetBucketObjectLockConfiguration",
     ]
     known = [_identity("ledgerkeep", user, may), _identity("admin", admin, ["Admin", *may])]
+    if vault is not None:
+        known.append(_identity("vault", vault, may))
     return json.dumps({"identities": known})
 
 
 def _identity(name: str, credentials: Credentials, actions: list[str]) -> dict[str, object]:
     key = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
+    if credentials.buckets:
+        actions = [f"{action}:{bucket}" for action in actions for bucket in credentials.buckets]
     return {"name": name, "credentials": [key], "actions": actions}
 
 

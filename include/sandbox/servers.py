@@ -125,16 +125,18 @@ def make_loan_database(server: ServerAddress, *, size_mb: int) -> int | None:
 
 
 def _start_store(start: Start) -> str:
-    secrets = start.state.secrets
+    secrets, policies = start.state.secrets, load_policies(environment.POLICIES)
+    ours, theirs = environment.own_buckets(policies), environment.vault_buckets(policies)
     server = objectstore.start(
         start.home / "store",
-        user=Credentials(secrets.store_key, secrets.store_secret),
+        user=Credentials(secrets.store_key, secrets.store_secret, ours),
+        vault=Credentials(secrets.vault_key, secrets.vault_secret, theirs),
         admin=Credentials("admin", secrets.store_admin_secret),
         port=start.state.ports.store,
         mark=start.home,
     )
     start.started("store", server.daemon)
-    buckets = sorted(policy.storage.bucket for policy in load_policies(environment.POLICIES))
+    buckets = [*ours, *theirs]
     for bucket in buckets:
         objectstore.make_bucket(server, bucket)
     return f"object store (SeaweedFS): {server.endpoint}, buckets {', '.join(buckets)}"

@@ -28,6 +28,8 @@ class Secrets(BaseModel):
     metadata_password: str = Field(default_factory=_secret)
     store_key: str = Field(default_factory=lambda: secrets.token_hex(10))
     store_secret: str = Field(default_factory=_secret)
+    vault_key: str = Field(default_factory=lambda: secrets.token_hex(10))
+    vault_secret: str = Field(default_factory=_secret)
     store_admin_secret: str = Field(default_factory=_secret)
     airflow_admin: str = Field(default_factory=_secret)
     airflow_approver: str = Field(default_factory=_secret)

@@ -74,6 +74,22 @@ def test_every_connection_that_a_policy_names_leads_to_the_sandbox() -> None:
         assert (airflow["login"], airflow["port"]) == ("viewer", state.ports.airflow)
 
 
+def test_vault_is_reached_with_credentials_of_its_own() -> None:
+    state = State()
+    found = environment.connections(state, POLICIES)
+    vault = json.loads(found["AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_VAULT"])
+    assert (vault["login"], vault["password"]) == (
+        state.secrets.vault_key,
+        state.secrets.vault_secret,
+    )
+    assert vault["extra"]["region_name"] == "eu-west-1"
+    store = json.loads(found["AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_STORAGE"])
+    assert store["login"] != vault["login"]
+    assert store["extra"]["service_config"] == vault["extra"]["service_config"]
+    assert environment.vault_buckets(POLICIES) == ("loan-management-compliance-vault",)
+    assert not set(environment.vault_buckets(POLICIES)) & set(environment.own_buckets(POLICIES))
+
+
 def test_airflow_runs_nothing_unasked_and_tells_nobody(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

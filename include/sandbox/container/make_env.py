@@ -23,6 +23,8 @@ def new_secrets() -> dict[str, str]:
         "SANDBOX_METADATA_PASSWORD": secrets.token_urlsafe(24),
         "SANDBOX_STORE_KEY": secrets.token_hex(10),
         "SANDBOX_STORE_SECRET": secrets.token_urlsafe(24),
+        "SANDBOX_VAULT_KEY": secrets.token_hex(10),
+        "SANDBOX_VAULT_SECRET": secrets.token_urlsafe(24),
         "SANDBOX_STORE_ADMIN_SECRET": secrets.token_urlsafe(24),
         "SANDBOX_STORE_ENCRYPTION_KEY": secrets.token_hex(32),
         "SANDBOX_AIRFLOW_ADMIN": secrets.token_urlsafe(24),

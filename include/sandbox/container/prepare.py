@@ -10,6 +10,7 @@ environment, as `docker-compose.yaml` gives it.
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from include.sandbox import database, environment, objectstore, servers
@@ -22,17 +23,26 @@ from ledgerkeep.policy.load import load_policies
 def identities() -> None:
     """Write the file in which the object store looks up who may do what."""
     path = Path(os.environ["SANDBOX_STORE_CONFIG"])
-    write_private(path, objectstore.identities(*_credentials()))
+    policies = load_policies(environment.POLICIES)
+    user, admin = _credentials()
+    user = replace(user, buckets=environment.own_buckets(policies))
+    vault = Credentials(
+        os.environ["SANDBOX_VAULT_KEY"],
+        os.environ["SANDBOX_VAULT_SECRET"],
+        environment.vault_buckets(policies),
+    )
+    write_private(path, objectstore.identities(user, admin, vault))
     print(f"identities of the object store: {path}")
 
 
 def buckets() -> None:
-    """Make the bucket of every policy, versioned and with Object Lock."""
+    """Make the buckets of every policy, versioned and with Object Lock."""
     user, admin = _credentials()
     store = ObjectStore(endpoint=os.environ["AWS_ENDPOINT_URL_S3"], user=user, admin=admin)
-    for policy in load_policies(environment.POLICIES):
-        objectstore.make_bucket(store, policy.storage.bucket)
-        print(f"bucket: {policy.storage.bucket}")
+    policies = load_policies(environment.POLICIES)
+    for bucket in (*environment.own_buckets(policies), *environment.vault_buckets(policies)):
+        objectstore.make_bucket(store, bucket)
+        print(f"bucket: {bucket}")
 
 
 def loan_data() -> None:
