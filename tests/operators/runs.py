@@ -60,9 +60,11 @@ class Run:
             start_date=self.start_date,
             triggering_user_name=self.triggered_by,
         )
+        instance = _TaskInstance(self, task.task_id)
         return {
             "dag_run": dag_run,
-            "ti": _TaskInstance(self, task.task_id),
+            "ti": instance,
+            "task_instance": instance,
             "outlet_events": self.events,
             "params": self.params,
         }
@@ -72,6 +74,7 @@ class Run:
 class _TaskInstance:
     run: Run
     task_id: str
+    id: str = "a-task-instance"
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         assert len(json.dumps(value)) < _SMALL

@@ -134,3 +134,20 @@ def test_server_without_a_keeper_is_ended_before_the_room_is_used(place, room, m
     assert not room.exists()
     assert not processes_in(room)
     server.stop()
+
+
+def test_copy_that_was_handed_over_is_nobodys_to_hold_or_remove(tmp_path):
+    """Its server may be the production database by now."""
+    room = Room.create(tmp_path / "copy", record(purpose="recovery"), US)
+    room.handover.touch()
+    for touch in (room.remove, lambda: room.held().__enter__()):
+        with pytest.raises(RestoreFailed) as caught:
+            touch()
+        assert (
+            caught.value.message
+            == f"the copy in {room.directory} was handed over, and may be in use"
+        )
+        assert caught.value.hint == (
+            "restore to another directory; remove this one by hand when nobody needs it"
+        )
+    assert room.directory.exists()

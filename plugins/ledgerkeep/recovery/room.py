@@ -171,11 +171,12 @@ class Room:
 
     @contextmanager
     def held(self) -> Iterator[int]:
-        """Hold the room for a block.
+        """Hold the room for a block, without a server in it.
 
         Yields the lock, an open file: a child that keeps it holds the room as well, until it ends.
 
         :raises OperationRunning: another process does.
+        :raises RestoreFailed: the copy was handed over; a server in it may be production by now.
         """
         with (self.directory / "room.json").open("rb") as record:
             try:
@@ -185,6 +186,12 @@ class Room:
                     f"another process works in {self.directory}",
                     hint="wait for it to end, or restore to another directory",
                 ) from None
+            if self.handover.exists():
+                raise RestoreFailed(
+                    f"the copy in {self.directory} was handed over, and may be in use",
+                    hint="restore to another directory; remove this one by hand when nobody "
+                    "needs it",
+                )
             self._end_server()
             yield record.fileno()
 
