@@ -67,12 +67,14 @@ def _check(cluster: Cluster, *databases: str, affordable: int = 2**40) -> Valida
 
 @pytest.mark.integration
 def test_sound_databases_pass(cluster: Cluster, database: str) -> None:
-    """A database's name is a name, and no pattern."""
+    """A database's name is a name, and no pattern; the extension is gone again afterwards."""
     cluster.execute("CREATE TABLE t AS SELECT 1 AS a", database)
     odd = f'{database} "x.*'
     cluster.execute('CREATE DATABASE "{}"'.format(odd.replace('"', '""')))
+    extensions = "SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'"
     try:
         report = _check(cluster, database, odd)
+        assert cluster.execute(extensions, database) == [(0,)]
     finally:
         cluster.execute('DROP DATABASE "{}"'.format(odd.replace('"', '""')))
 

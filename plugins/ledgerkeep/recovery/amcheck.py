@@ -43,7 +43,7 @@ def check_pages(
     """
     started = time.monotonic()
     thorough = _total_size(address, databases) <= affordable
-    without = [name for name in databases if not _has_extension(address.to(name))]
+    without = _without_extension(address, databases)
     command = [
         programs.path("pg_amcheck"),
         *("--host", address.host, "--port", str(address.port), "--username", address.user),
@@ -124,10 +124,19 @@ def _literally(name: str) -> str:
     return f'"{escaped}"'
 
 
-def _has_extension(address: ServerAddress) -> bool:
+def _without_extension(address: ServerAddress, databases: Sequence[str]) -> list[str]:
+    """Those of the databases that there are, and that do not have the extension."""
+    without = []
     with connect(address) as connection:
-        found = connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
-        return found.fetchone() is not None
+        found = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname = ANY(%s)", [list(databases)]
+        ).fetchall()
+    for (name,) in found:
+        with connect(address.to(name)) as connection:
+            has = connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
+            if has.fetchone() is None:
+                without.append(name)
+    return without
 
 
 def _total_size(address: ServerAddress, databases: Sequence[str]) -> int:
