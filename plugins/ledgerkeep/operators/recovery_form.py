@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ledgerkeep.recovery.request import DESTINATION
+from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN, SHORTEST_REASON
 
 _NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
 _ID = r"^[A-Za-z0-9-]*$"
@@ -100,7 +100,7 @@ def full_restore_form() -> dict[str, Param]:
     """The form of a full restore."""
     return {
         "recovery_point": Param(
-            "latest proven",
+            LATEST_PROVEN,
             type="string",
             pattern=r"^(latest proven|[A-Za-z0-9-]+)$",
             title="Recovery point",
@@ -141,7 +141,7 @@ def _common() -> dict[str, Param]:
         ),
         "reason": Param(
             type="string",
-            minLength=10,
+            minLength=SHORTEST_REASON,
             maxLength=500,
             title="Reason",
             description="For whoever approves it, and for the evidence: what happened, and the "

@@ -10,24 +10,24 @@ field that the form does not have (a misspelt one in a script) is an error, not 
 
 import re
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.models import BaseBackup, ProofLevel
 from ledgerkeep.errors import RecoveryError, RecoveryPointMissing
 from ledgerkeep.model import Record
+from ledgerkeep.recovery.form import (
+    DESTINATION,
+    FULL_RESTORE_FIELDS,
+    LATEST_PROVEN,
+    POINT_IN_TIME_FIELDS,
+    SHORTEST_REASON,
+    Afterwards,
+    Scenario,
+    Through,
+)
 from ledgerkeep.recovery.target import RecoveryTarget, parse_target
 
-Afterwards = Literal["stopped", "running"]
-Scenario = Literal["database_failure", "accidental_deletion", "security_incident"]
-Through = Literal["latest", "backup"]
-LATEST_PROVEN = "latest proven"
-SHORTEST_REASON = 10
-DESTINATION = r"^((/[A-Za-z0-9_+@][A-Za-z0-9._+@-]*)+)?$"
-"""An absolute path of plain names: it is typed again from a runbook, by people, into shells."""
-_COMMON = {"destination", "afterwards", "scenario", "reason"}
-POINT_IN_TIME_FIELDS = _COMMON | {"target_kind", "target_value", "stop_at", "backup", "timeline"}
-FULL_RESTORE_FIELDS = _COMMON | {"recovery_point", "through"}
 _NAMED = 3
 
 
