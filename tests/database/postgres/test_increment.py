@@ -76,7 +76,7 @@ def summaries(*stretches: tuple[str, str], until: str = "0/8000000", **other: An
     return WalSummaries.model_validate(fields | other)
 
 
-WHOLE = summaries(("0/1000000", "0/4000000"), ("0/4000000", "0/8000000"))
+WHOLE = summaries(("0/1000000", "0/3000028"), ("0/3000028", "0/8000000"))
 FULL = backup("F")
 
 
@@ -215,6 +215,15 @@ def test_summaries_of_another_timeline_do_not_count() -> None:
         update={"summaries": [one.model_copy(update={"timeline": 2}) for one in WHOLE.summaries]}
     )
     assert "no WAL summary from 0/3000028 to 0/8000000" in because(summarized=foreign)
+
+
+def test_server_that_was_set_back_is_not_built_on() -> None:
+    """Its summaries reach back without a gap, but they are of other WAL than the backup's."""
+    summarized = summaries(("0/1000000", "0/4000000"), ("0/4000000", "0/8000000"))
+    assert because(summarized=summarized) == (
+        "backup F is not in this server's past: no checkpoint began at 0/3000028; "
+        "was its disk set back to an earlier state?"
+    )
 
 
 @pytest.mark.parametrize("until", ["0/0", "0/3000000"])

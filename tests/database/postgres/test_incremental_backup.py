@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from include.sandbox.objectstore import ObjectStoreServer
 from include.sandbox.place import Place
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.catalog.models import BaseBackup, ProofLevel
 from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
@@ -281,6 +283,33 @@ def test_time_of_minimal_wal_makes_the_next_one_full(
     assert after.full_because.startswith("the server has no WAL summary from ")
     assert after.full_because.endswith(
         f"after the start of backup {full.id} (it keeps them for 10d)"
+    )
+
+
+def test_disk_that_was_set_back_makes_the_next_one_full(
+    fresh_cluster: Cluster, shelf: Catalog
+) -> None:
+    """Same identifier, same timeline, past the backup's end, and yet another history."""
+    fresh_cluster.stop()
+    snapshot = fresh_cluster.data.with_name(f"{fresh_cluster.data.name}.snapshot")
+    subprocess.run(["cp", "-a", fresh_cluster.data, snapshot], check=True)
+    fresh_cluster.start()
+    fresh_cluster.execute("CREATE TABLE lost AS SELECT generate_series(1, 1000) n")
+    full = full_backup(fresh_cluster, shelf)
+    fresh_cluster.stop()
+    shutil.rmtree(fresh_cluster.data)
+    snapshot.rename(fresh_cluster.data)
+    fresh_cluster.start()
+    # Not a segment's end, where both histories may have begun anew.
+    fresh_cluster.execute("CREATE TABLE other AS SELECT generate_series(1, 500000) n")
+    fresh_cluster.execute("CHECKPOINT")
+    until(lambda: summarized(fresh_cluster) > full.stop_lsn, "nothing was summarized")
+
+    after = incremental_backup(fresh_cluster, shelf)
+
+    assert after.full_because == (
+        f"backup {full.id} is not in this server's past: no checkpoint began at "
+        f"{format_lsn(full.start_lsn)}; was its disk set back to an earlier state?"
     )
 
 

@@ -57,7 +57,7 @@ def decide(
         return Full("there is no backup to build on yet")
     because = _other_line(server, parent) or _unlike(server, parent)
     because = because or _too_long(chain_of(parent, known), policy)
-    because = because or _not_summarized(summaries, parent)
+    because = because or _not_summarized(summaries, parent) or _other_past(summaries, parent)
     return Full(because) if because else Increment(parent)
 
 
@@ -124,4 +124,17 @@ def _not_summarized(summaries: WalSummaries, parent: BaseBackup) -> str:
     return (
         f"the server has no WAL summary from {format_lsn(start)} to {format_lsn(end)}, "
         f"after the start of backup {parent.id} (it keeps them for {summaries.keep_time})"
+    )
+
+
+def _other_past(summaries: WalSummaries, parent: BaseBackup) -> str:
+    """A disk that was set back to an earlier snapshot, and has written other WAL since then.
+
+    Neither system identifier nor timeline tell, and an increment would mix the two histories.
+    """
+    if summaries.knows_start(parent.timeline, parent.start_lsn):
+        return ""
+    return (
+        f"backup {parent.id} is not in this server's past: no checkpoint began at "
+        f"{format_lsn(parent.start_lsn)}; was its disk set back to an earlier state?"
     )

@@ -43,6 +43,16 @@ class WalSummaries(Record):
             reached = summary.end_lsn
         return (reached, self.summarized_lsn) if reached < self.summarized_lsn else None
 
+    def knows_start(self, timeline: int, lsn: int) -> bool:
+        """Whether a checkpoint began there, for all that is summarized yet.
+
+        A summary ends wherever a checkpoint begins, and every base backup begins with one.
+        """
+        return lsn >= self.summarized_lsn or any(
+            summary.timeline == timeline and lsn in (summary.start_lsn, summary.end_lsn)
+            for summary in self.summaries
+        )
+
 
 def read_summaries(connection: psycopg.Connection) -> WalSummaries:
     """Ask a server of version 17 or later."""
