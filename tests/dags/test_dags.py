@@ -26,7 +26,9 @@ SCHEDULES = {
     "development_database_backup_verification": "0 8 * * *",
     "development_database_deployment_verified": None,
     "development_database_full_backup": "0 3 * * SUN",
+    "development_database_full_restore": None,
     "development_database_incremental_backup": "0 4 * * *",
+    "development_database_point_in_time_recovery": None,
     "development_database_pre_deployment_backup": None,
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
@@ -35,7 +37,9 @@ SCHEDULES = {
     "production_database_deployment_verified": None,
     "production_database_fingerprint": "0 4 * * *",
     "production_database_full_backup": "0 1 * * *",
+    "production_database_full_restore": None,
     "production_database_incremental_backup": "30 * * * *",
+    "production_database_point_in_time_recovery": None,
     "production_database_pre_deployment_backup": None,
     "production_database_wal_shipping": "*/15 * * * *",
     "production_restore_janitor": "30 * * * *",
@@ -46,7 +50,9 @@ SCHEDULES = {
     "staging_database_deployment_verified": None,
     "staging_database_fingerprint": "0 5 * * *",
     "staging_database_full_backup": "0 3 * * *",
+    "staging_database_full_restore": None,
     "staging_database_incremental_backup": "45 */6 * * *",
+    "staging_database_point_in_time_recovery": None,
     "staging_database_pre_deployment_backup": None,
     "staging_database_wal_shipping": "*/30 * * * *",
     "staging_restore_janitor": "30 * * * *",
@@ -58,7 +64,9 @@ TAGS = {
     "database_compliance_archive": {"database", "backup"},
     "database_deployment_verified": {"database", "check"},
     "database_full_backup": {"database", "backup"},
+    "database_full_restore": {"database", "recovery"},
     "database_incremental_backup": {"database", "backup"},
+    "database_point_in_time_recovery": {"database", "recovery"},
     "database_pre_deployment_backup": {"database", "backup"},
     "database_wal_shipping": {"database", "backup"},
     "database_fingerprint": {"database", "check"},
@@ -146,7 +154,8 @@ def test_no_run_is_cut_off_before_its_teardown(dag: Any) -> None:
 
 
 def test_runs_of_a_dag_do_not_overlap_and_tasks_are_tried_again(dag: Any) -> None:
-    assert dag.max_active_runs == 1
+    """A recovery that waits for its approval must not hold up the next one."""
+    assert dag.max_active_runs == (8 if "recovery" in dag.tags else 1)
     assert {task.retries for task in dag.tasks} == {2}
     assert {task.retry_delay.total_seconds() for task in dag.tasks} == {30}
 
@@ -202,6 +211,7 @@ def test_only_the_teardown_lies_between_work_and_verdict(
         "restore",
         "prove",
         "validate",
+        "check_application",
     ]
 
 
@@ -242,6 +252,7 @@ def test_chain_of_an_environment_without_wal_is_restored_to_its_own_end(policies
         "restore",
         "prove",
         "validate",
+        "check_application",
         "remove_room",
         "verdict",
     ]
