@@ -1,12 +1,14 @@
 """Fields that contradict each other are refused, with the line of the field to change."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.policy.load import load_policy
-from tests.policy.support import broken, line_of
+from ledgerkeep.policy.sense import contradictions
+from tests.policy.support import POLICIES, broken, line_of
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,45 @@ def test_wal_without_a_full_backup_is_refused(tmp_path: Path) -> None:
     path = broken(tmp_path, "staging", (full, ""))
     with pytest.raises(PolicyError, match="WAL alone restores nothing"):
         load_policy(path)
+
+
+def test_incremental_backups_without_a_full_one_are_refused(tmp_path: Path) -> None:
+    full = '  full_backup:\n    schedule: "0 3 * * SUN"               # A1: weekly on Sunday; inventory: 03:00\n'  # noqa: E501
+    path = broken(tmp_path, "development", (full, ""))
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 1 fault:\n"
+        f"  line {line_of(path, 'incremental_backup:')}: database.incremental_backup: "
+        "found incremental backups without full ones; allowed: a full_backup to build on, or null"
+    )
+
+
+def test_archive_that_is_locked_shorter_than_yearly_backups_are_kept_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = broken(tmp_path, "production", ("      locked: 7y ", "      locked: 6y "))
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 1 fault:\n"
+        f"  line {line_of(path, 'locked: 6y')}: database.compliance_archive.vault.locked: "
+        "found 6y; allowed: at least 7y, as database.retention.yearly"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("daily", "23h, less than the day"), ("weekly", "6d, less than the week")],
+)
+def test_a_backup_that_stands_for_a_period_is_kept_at_least_as_long(name: str, words: str) -> None:
+    """These are refused for other reasons too, so the sentence is looked for among them."""
+    policy = load_policy(POLICIES / "staging.yaml")
+    length = {"daily": timedelta(hours=23), "weekly": timedelta(days=6)}[name]
+    retention = policy.database.retention.model_copy(update={name: length})
+    database = policy.database.model_copy(update={"retention": retention})
+    found = contradictions(policy.model_copy(update={"database": database}))
+    assert any(said.startswith(words) and path[-1] == name for path, said, _ in found)
 
 
 def test_retention_shorter_than_the_schedule_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,25 @@ from datetime import timedelta
 from itertools import pairwise
 
 from ledgerkeep.policy.document import FieldPath
-from ledgerkeep.policy.model import Database, Encryption, Policy, Storage, format_duration
+from ledgerkeep.policy.model import (
+    Database,
+    DatabaseRetention,
+    Encryption,
+    Policy,
+    Storage,
+    format_duration,
+)
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
 
 Contradiction = tuple[FieldPath, str, str]
+
+_PERIODS = {
+    "daily": timedelta(days=1),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=31),
+    "yearly": timedelta(days=365),
+}
+_PERIOD_WORDS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
 
 
 def contradictions(policy: Policy) -> list[Contradiction]:
@@ -96,6 +111,8 @@ def _retention(database: Database) -> Iterator[Contradiction]:
                 f"{'at least' if shorter == 'recent' else 'more than'} {format_duration(short)}, "
                 f"as {shorter} backups are kept",
             )
+    yield from _periods(retention)
+    yield from _recent(database)
     between = _interval(database.full_backup.schedule if database.full_backup else None)
     if between is None:
         return
@@ -106,6 +123,31 @@ def _retention(database: Database) -> Iterator[Contradiction]:
                 f"{format_duration(length)}, less than passes between two full backups",
                 f"at least {format_duration(between)}",
             )
+
+
+def _periods(retention: DatabaseRetention) -> Iterator[Contradiction]:
+    """One backup of each week, kept for less than a week, keeps less than one of each week."""
+    for name, period in _PERIODS.items():
+        length = getattr(retention, name)
+        if length is not None and length < period:
+            yield (
+                ("database", "retention", name),
+                f"{format_duration(length)}, less than the {_PERIOD_WORDS[name]} that one backup "
+                "stands for",
+                f"at least {format_duration(period)}",
+            )
+
+
+def _recent(database: Database) -> Iterator[Contradiction]:
+    """Within `recent` there is more than the newest backup, or it says nothing."""
+    recent, section = database.retention.recent, database.incremental_backup
+    between = _interval(section.schedule if section else None)
+    if recent is not None and between is not None and recent < between:
+        yield (
+            ("database", "retention", "recent"),
+            f"{format_duration(recent)}, less than passes between two incremental backups",
+            f"at least {format_duration(between)}",
+        )
 
 
 def _wal(policy: Policy) -> Iterator[Contradiction]:
