@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.errors import ObjectCorrupt, ObjectMissing
-from ledgerkeep.storage.compression import compress_bytes, decompress_bytes
 from ledgerkeep.storage.port import ListedObject, ObjectStore
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def _write(store: ObjectStore, prefix: str, copies: Index) -> str:
 
 def encode(copies: Index) -> bytes:
     """The bytes of an index: the same for the same copies."""
+    from ledgerkeep.storage.compression import compress_bytes
+
     return compress_bytes(b"\n".join(_lines(copies)), level=_LEVEL)
 
 
@@ -122,6 +123,8 @@ def decode(body: bytes, what: str) -> Index:
 
     :raises ObjectCorrupt: it is no index.
     """
+    from ledgerkeep.storage.compression import decompress_bytes
+
     first, *lines = decompress_bytes(body, what).split(b"\n")
     if first != _FIRST_LINE or len(lines) % 2:
         raise ObjectCorrupt(f"{what} is no index that this version knows", hint="")
