@@ -282,14 +282,17 @@ class Proof(Record):
 
 
 class Checked(Record):
-    """Stretches of WAL that one verification read back whole and found to be right.
+    """What one verification read back: stretches of WAL that are right, and whatever is damaged.
 
-    Backups need none of this: their `intact` proof says the same.
+    A backup that is right has its `intact` proof, which says the same.
     """
 
     schema_version: Literal[1] = 1
     run: str
     at: UtcDatetime
     """When the last of them had been read."""
-    stretch_ids: list[str]
-    stored_bytes: int
+    stretch_ids: list[str] = []
+    damaged_ids: list[str] = []
+    """Backups and stretches that each verification reads again until they are right."""
+    stored_bytes: int = 0
+    """Of the stretches that are right."""

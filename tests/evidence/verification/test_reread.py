@@ -108,10 +108,32 @@ def test_flipped_bit_in_a_segment_is_named_with_what_it_takes_along(history: His
     )
     assert second.id in part.recovery_point_ids
     assert part.measurements["damaged_recovery_points"] == 1
-    # The others were read all the same, and the damaged one is due until it is well again.
+    # The others were read all the same.
     assert checked(history) == [first.id, third.id]
-    assert verify(history).grave == []
-    assert checked(history) == [first.id, third.id, second.id]
+
+
+def test_damage_is_found_again_each_day_until_it_is_well(history: History) -> None:
+    """Although nothing else is due then, and the backup is not read for it."""
+    second = history.catalog.stretches(history.system_identifier)[1]
+    tomorrow = timedelta(days=1)
+    with history.flipped(history.segment_key(second.first_segment)):
+        verify(history, DUE)
+        again = verify(history, DUE + tomorrow)
+        assert len(again.grave) == 1
+    assert checked(history).count(second.id) == 0
+    assert verify(history, DUE + 2 * tomorrow).grave == []
+    assert checked(history).count(second.id) == 1
+    well = verify(history, DUE + 3 * tomorrow)
+    assert well.grave == []
+    assert checked(history).count(second.id) == 1
+
+
+def test_damaged_backup_is_read_again_before_its_time(history: History) -> None:
+    with history.flipped(history.backup.archives[0].volumes[0].key):
+        assert len(verify(history).grave) == 1
+    # Its proof bears the real clock, which is before the damage was found by this test's clock.
+    again = verify(history, DUE + timedelta(days=1))
+    assert again.recovery_point_ids == [history.backup.id]
 
 
 def test_missing_segment_is_named(history: History) -> None:

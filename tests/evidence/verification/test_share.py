@@ -103,6 +103,13 @@ def test_oldest_reading_comes_first() -> None:
     assert [one.id for one in share] == ["b"]
 
 
+def test_what_is_damaged_is_read_each_time() -> None:
+    kept = [stored("sound", 10, START), replace(stored("damaged", 10, START), damaged=True)]
+    for day in (0, 1, 2):
+        share = todays_share(kept, now=START + day * DAY, within=MONTH, interval=DAY)
+        assert [one.id for one in share] == ["damaged"]
+
+
 def test_large_object_is_not_read_long_before_it_must_be() -> None:
     store = Store()
     store.write("only", 200 * GB, START)

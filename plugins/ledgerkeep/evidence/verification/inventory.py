@@ -110,9 +110,10 @@ def stored_objects(snapshot: CatalogSnapshot, checked: Iterable[Checked]) -> lis
     Each level of proof includes that every byte was read back. Pure.
     """
     read_at: dict[str, datetime] = {}
+    damaged_at: dict[str, datetime] = {}
     for one in checked:
-        for name in one.stretch_ids:
-            read_at[name] = max(one.at, read_at.get(name, one.at))
+        for names, at in ((one.stretch_ids, read_at), (one.damaged_ids, damaged_at)):
+            at.update({name: max(one.at, at.get(name, one.at)) for name in names})
     for name, proofs in snapshot.proofs.items():
         shown = [proof.shown_at for proof in proofs if proof.level != "recorded"]
         if shown:
@@ -125,6 +126,8 @@ def stored_objects(snapshot: CatalogSnapshot, checked: Iterable[Checked]) -> lis
             size=max(1, point.stored_bytes),
             objects=_objects(point),
             last_read=max(point.created_at, read_at.get(point.id, point.created_at)),
+            damaged=point.id in damaged_at
+            and damaged_at[point.id] > read_at.get(point.id, point.created_at),
         )
         for point in points
     ]

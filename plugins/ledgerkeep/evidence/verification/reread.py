@@ -4,8 +4,8 @@ Base backups are read as when they were taken: every file against the server's o
 leaves an `intact` proof. WAL is read segment by segment, several at a time: the stored bytes
 against their SHA-256, then what is in them, which must be that segment of that cluster. What was
 found to be right is recorded every so often, so a run that is killed loses one batch at most and
-the next goes on behind it. What is damaged is recorded nowhere: it is due again, and found again,
-every day until somebody has seen to it.
+the next goes on behind it. What is damaged is recorded at once, so that each run finds it again
+until somebody has seen to it: no verification is green while damage is known.
 
 The records of the recovery points themselves are small; all of them are read in every run.
 """
@@ -137,6 +137,12 @@ class _Reading:
         self.damage.append(what)
         self.about.append(name)
 
+    def record_damage(self, point: BaseBackup | WalStretch, what: str) -> None:
+        """Take note of one whose bytes are damaged, for the runs to come too."""
+        self.spoiled(point.id, what)
+        checked = Checked(run=self.run, at=self.clock(), damaged_ids=[point.id])
+        self.catalog.commit_checked(point.system_identifier, checked)
+
     def count(self, size: int, objects: int) -> None:
         """Take note of objects that were read."""
         self.done += size
@@ -171,7 +177,7 @@ class _Cluster:
         except (ObjectMissing, ObjectCorrupt) as problem:
             if self._still_there(backup):
                 what = lost_backup(backup, problem.message, self._snapshot)
-                reading.spoiled(backup.id, what)
+                reading.record_damage(backup, what)
         else:
             reading.about.append(backup.id)
             reading.good.add((backup.system_identifier, backup.id))
@@ -196,7 +202,7 @@ class _Cluster:
             elif self._still_there(stretch):
                 problem = broken[min(broken)]
                 what = lost_segments(stretch, broken, problem, self._snapshot, self._wal)
-                self._reading.spoiled(stretch.id, what)
+                self._reading.record_damage(stretch, what)
         batch.commit()
 
     def _inspected(

@@ -28,6 +28,8 @@ class Stored:
     objects: int
     last_read: datetime
     """When it was last read back, or else written."""
+    damaged: bool = False
+    """It was not right when it was read last."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -40,16 +42,19 @@ def todays_share(
 ) -> list[Stored]:
     """What this run has to read, in the order in which to read it: the oldest reading first.
 
+    What is known to be damaged comes before, each time, until somebody has seen to it.
+
     :param within: each is read at least this often.
     :param interval: the time until the next run, at most.
     """
-    oldest_first = sorted(stored, key=lambda one: (one.last_read, one.id))
+    oldest_first = sorted(stored, key=lambda one: (not one.damaged, one.last_read, one.id))
     aim = within * 9 // 10
     day = _usual_day(oldest_first, max(1, aim // interval))
     today, total = 0.0, 0
     for one in oldest_first:
         total += one.size
-        runs_after_this = max(0, (one.last_read + aim - now) // interval)
+        left = timedelta(0) if one.damaged else one.last_read + aim - now
+        runs_after_this = max(0, left // interval)
         today = max(today, total - day * runs_after_this)
     share: list[Stored] = []
     taken = 0
