@@ -24,6 +24,8 @@ PROMISED = [
     "AIRFLOW_API_URL",
     "AIRFLOW_USERNAME",
     "AIRFLOW_PASSWORD",
+    "AIRFLOW_APPROVER_USERNAME",
+    "AIRFLOW_APPROVER_PASSWORD",
 ]
 
 
@@ -52,6 +54,7 @@ def test_a_shell_that_sources_the_file_has_every_promised_variable(
     assert found["LEDGERKEEP_BUCKET"] == "loan-management-backups-production"
     assert found["LEDGERKEEP_ROOMS"] == str(place.rooms)
     assert found["AIRFLOW_PASSWORD"] == state.secrets.airflow_admin
+    assert found["AIRFLOW_APPROVER_PASSWORD"] == state.secrets.airflow_approver
     assert "AWS_PROFILE" not in found
     assert "AWS_SESSION_TOKEN" not in found
 
