@@ -59,7 +59,7 @@ class ComplianceArchiveOperator(LedgerkeepOperator):
             archive.locked_until.isoformat(),
             "archived now" if result.made else "archived before; the vault still says so",
         )
-        findings = [{"what": what, "severity": "warning"} for what in result.findings]
+        findings = [{"what": what, "severity": "warning"} for what in archive.findings]
         if not result.made:
             what = f"the year was archived already: {archive.id}, by {archive.run}"
             findings.append({"what": what, "severity": "info"})

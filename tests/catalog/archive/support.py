@@ -121,6 +121,7 @@ def archive(
     vault: OpenVault,
     *,
     recovery_point_id: str | None = None,
+    run: str = RUN,
     now: datetime = NOW,
     progress: Progress = no_progress,
 ) -> ArchiveResult:
@@ -129,7 +130,7 @@ def archive(
         catalog,
         vault,
         SYSTEM,
-        run=RUN,
+        run=run,
         recovery_point_id=recovery_point_id,
         now=now,
         progress=progress,

@@ -50,8 +50,8 @@ def test_everything_of_a_recovery_point_is_copied_locked_and_recorded() -> None:
     result = archive(catalog, vault)
 
     assert result.made
-    assert result.findings == []
     made = result.archive
+    assert made.findings == []
     assert (made.id, made.level, made.run, made.backup_ids) == (ID, "proven", RUN, ["b1"])
     assert key in here
     assert {one.key for one in made.objects} == {*here, f"{SHELF}begun.json"}
@@ -106,8 +106,9 @@ def test_run_that_is_cut_off_is_gone_on_with_and_nothing_is_copied_twice(cut: in
 
     assert result.archive.recovery_point_id == "b1"
     again = (set(cold.created) | set(records.created)) & copied
-    lists = {f"{SHELF}{name}" for name in ("begun.json", "SHA256SUMS", "OFFLINE.txt")}
-    assert again <= lists
+    # What is small and always the same is simply put again.
+    own = ("begun.json", "archive.json", "SHA256SUMS", "OFFLINE.txt")
+    assert again <= {f"{SHELF}{name}" for name in own}
     assert archives(catalog, SYSTEM) == [result.archive]
     assert all(one.retention is not None for one in kept.objects.values())
 
@@ -119,7 +120,8 @@ def test_year_is_archived_once_unless_a_recovery_point_is_asked_for() -> None:
     stored_backup(catalog, "b2", day=1)
     before = set(kept.objects)
 
-    second = archive(catalog, vault, now=NOW + timedelta(days=200))
+    assert archive(catalog, vault).made, "a task of the same run that is tried again"
+    second = archive(catalog, vault, run="later/1", now=NOW + timedelta(days=200))
     assert not second.made
     assert second.archive == first.archive
     assert set(kept.objects) == before
@@ -127,7 +129,7 @@ def test_year_is_archived_once_unless_a_recovery_point_is_asked_for() -> None:
     asked = archive(catalog, vault, recovery_point_id="b2")
     assert asked.made
     assert asked.archive.id == "2026-b2"
-    assert not archive(catalog, vault, recovery_point_id="b2").made
+    assert not archive(catalog, vault, recovery_point_id="b2", run="later/2").made
     next_year = archive(catalog, vault, now=NOW + timedelta(days=306))
     assert next_year.archive.id == "2027-b2"
     assert next_year.copied_bytes == 0
@@ -246,12 +248,19 @@ def test_archive_that_is_no_longer_as_it_was_is_found_by_the_next_run(
     with pytest.raises(StorageError) as changed:
         archive(catalog, vault)
     key = volume("b1", 1)
-    assert changed.value.message.startswith(
-        f"s3://vault/{key} is not as the policy wants it: {said}"
-    )
+    assert changed.value.message.startswith(f"s3://vault/{key} is not as it has to be: {said}")
     del kept.objects[key]
     with pytest.raises(ObjectMissing, match="was copied and is gone"):
         archive(catalog, vault)
+
+
+def test_policy_that_changed_since_does_not_make_an_archive_wrong() -> None:
+    """What was archived is held against its own record."""
+    catalog, (_, vault) = own_catalog(), memory_vault()
+    stored_backup(catalog, "b1")
+    first = archive(catalog, vault).archive
+    changed = type(vault)(vault.cold, vault.records, "GLACIER", "aws:kms", 2 * YEARS)
+    assert archive(catalog, changed).archive == first
 
 
 def test_vault_that_encrypts_otherwise_than_the_policy_wants_is_found() -> None:
@@ -281,6 +290,8 @@ def test_lists_lie_in_the_vault_and_with_the_reports() -> None:
     stem = f"production/reports/{made.archived_at:%Y/%m}/archive-{ID}."
     for name in ("SHA256SUMS", "OFFLINE.txt"):
         assert kept.get(SHELF + name) == catalog.store.get(stem + name)
+    held = [one.retention for key, one in kept.objects.items() if key.startswith(SHELF)]
+    assert {one.until for one in held} == {made.locked_until}
     body = kept.get(f"{SHELF}archive.json")
     assert YearlyArchive.from_json(body) == made
     assert catalog.store.get(f"{stem}json") == body

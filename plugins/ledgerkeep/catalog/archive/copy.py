@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import BaseBackup
+from ledgerkeep.catalog.models import BaseBackup, Proof
 from ledgerkeep.errors import ObjectConflict
 from ledgerkeep.progress import Progress
 from ledgerkeep.storage.port import ObjectStore, StoredObject
@@ -83,7 +83,7 @@ def _objects(catalog: Catalog, chain: list[BaseBackup]) -> Iterator[Wanted]:
 def _about(catalog: Catalog, backup: BaseBackup) -> list[str]:
     """Keys of the proofs, of the fingerprints they refer to, and of the timeline's history."""
     environment, cluster = catalog.environment, backup.system_identifier
-    proofs = catalog.proofs(cluster).get(backup.id, [])
+    proofs = catalog.read_all(keys.proofs(environment, cluster, backup.id), Proof)
     fingerprints = {proof.fingerprint_id for proof in proofs if proof.fingerprint_id}
     others = [
         *(keys.fingerprint(environment, cluster, one) for one in sorted(fingerprints)),

@@ -6,13 +6,13 @@ left as it is. Nothing in the vault is ever removed from here; the role that wri
 no right to.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledgerkeep import __version__
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.archive.choose import Choice, choose
-from ledgerkeep.catalog.archive.copy import copy_chain
+from ledgerkeep.catalog.archive.copy import Wanted, copy_chain
 from ledgerkeep.catalog.archive.export import INSTRUCTIONS, SUMS, checksums, instructions
 from ledgerkeep.catalog.archive.record import ArchivedObject, YearlyArchive
 from ledgerkeep.catalog.archive.seal import check_vault, seal, verify, whole_seconds
@@ -20,7 +20,7 @@ from ledgerkeep.catalog.archive.shelf import Shelf, archive_id
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.model import utc_now
 from ledgerkeep.progress import Progress, no_progress
-from ledgerkeep.storage.port import ObjectStore, Retention
+from ledgerkeep.storage.port import ObjectStore, Retention, StoredObject
 from ledgerkeep.storage.vault import OpenVault
 
 
@@ -30,10 +30,9 @@ class ArchiveResult:
 
     archive: YearlyArchive
     made: bool
-    """False: the year was archived already, and what the vault says still holds."""
-    copied_bytes: int = 0
+    """Whether this run made it; if not, what the vault says about an earlier one still holds."""
+    copied_bytes: int
     """What this run sent; more may have been sent by runs that were interrupted."""
-    findings: list[str] = field(default_factory=list)
 
 
 def archive_recovery_point(
@@ -61,12 +60,13 @@ def archive_recovery_point(
     shelf = Shelf(Catalog(vault.records, catalog.policy), system_identifier)
     complete = shelf.completed(now.year, recovery_point_id)
     if complete is not None:
-        verify(vault, complete.objects, complete.locked_until)
-        publish(catalog, vault, complete)
-        return ArchiveResult(complete, made=False)
+        as_then = replace(vault, encryption=complete.encryption)
+        verify(as_then, complete)
+        publish(catalog, as_then, shelf, complete)
+        return ArchiveResult(complete, made=complete.run == run, copied_bytes=0)
 
     # Which one, and whether it is worth keeping.
-    snapshot = catalog.snapshot(system_identifier)
+    snapshot = _snapshot(catalog, system_identifier)
     asked = recovery_point_id or _begun(shelf, snapshot, now.year)
     choice = choose(snapshot, recovery_point_id=asked, now=now)
     begun = shelf.begin(choice.backup.id, year=now.year, run=run, at=now)
@@ -78,9 +78,8 @@ def archive_recovery_point(
 
     # Last of all the record: now the archive exists.
     archive = _archive(catalog, choice, vault, objects, until, year=now.year, run=run)
-    shelf.complete(archive)
-    publish(catalog, vault, archive)
-    return ArchiveResult(archive, True, copied.copied_bytes, choice.findings)
+    publish(catalog, vault, shelf, archive)
+    return ArchiveResult(archive, made=True, copied_bytes=copied.copied_bytes)
 
 
 def archives(catalog: Catalog, system_identifier: str) -> list[YearlyArchive]:
@@ -90,16 +89,19 @@ def archives(catalog: Catalog, system_identifier: str) -> list[YearlyArchive]:
     return sorted(found, key=lambda archive: archive.archived_at)
 
 
-def publish(catalog: Catalog, vault: OpenVault, archive: YearlyArchive) -> None:
-    """Store the export lists, in the vault and with the reports, and the record beside the catalog.
+def publish(catalog: Catalog, vault: OpenVault, shelf: Shelf, archive: YearlyArchive) -> None:
+    """Let the archive exist: its record, the export lists, and what the environment must know.
 
     All of it is made from the record alone, so it may be done again.
     """
     own = keys.vault_archive(archive.environment, archive.system_identifier, archive.id)
     sums, text = checksums(archive), instructions(archive, own)
-    lock = Retention(mode="COMPLIANCE", until=archive.locked_until)
-    _put_text(vault.records, own + SUMS, sums, lock)
-    _put_text(vault.records, own + INSTRUCTIONS, text, lock)
+    kept = [
+        shelf.complete(archive),
+        _put_text(vault.records, own + SUMS, sums),
+        _put_text(vault.records, own + INSTRUCTIONS, text),
+    ]
+    seal(vault, [Wanted(stored, cold=False) for stored in kept], archive.locked_until)
 
     stem = f"{keys.reports(archive.environment)}{archive.archived_at:%Y/%m}/archive-{archive.id}."
     retention = catalog.retention("evidence")
@@ -108,6 +110,16 @@ def publish(catalog: Catalog, vault: OpenVault, archive: YearlyArchive) -> None:
     catalog.write(f"{stem}json", archive, retention)
     key = keys.archive_record(archive.environment, archive.system_identifier, archive.id)
     catalog.write(key, archive, retention)
+
+
+def _snapshot(catalog: Catalog, system_identifier: str) -> CatalogSnapshot:
+    """The backups and their proofs; a year's WAL has no part in it."""
+    return CatalogSnapshot(
+        environment=catalog.environment,
+        system_identifier=system_identifier,
+        backups=catalog.backups(system_identifier),
+        proofs=catalog.proofs(system_identifier),
+    )
 
 
 def _begun(shelf: Shelf, snapshot: CatalogSnapshot, year: int) -> str | None:
@@ -135,6 +147,7 @@ def _archive(
         recovery_point_id=choice.backup.id,
         backup_ids=[backup.id for backup in choice.chain],
         level=choice.level.word,
+        findings=choice.findings,
         archived_at=utc_now(),
         run=run,
         made_by=f"ledgerkeep {__version__}",
@@ -147,5 +160,7 @@ def _archive(
     )
 
 
-def _put_text(store: ObjectStore, key: str, text: bytes, retention: Retention | None) -> None:
-    store.put(key, text, retention=retention, content_type="text/plain; charset=utf-8")
+def _put_text(
+    store: ObjectStore, key: str, text: bytes, retention: Retention | None = None
+) -> StoredObject:
+    return store.put(key, text, retention=retention, content_type="text/plain; charset=utf-8")

@@ -30,6 +30,8 @@ class YearlyArchive(Record):
     """What a restore needs, the full backup first; the last is the recovery point itself."""
     level: Literal["intact", "restored", "validated", "proven"]
     """How far it had been shown to be good when it was archived."""
+    findings: list[str]
+    """What a person should know about it, as it was known then; empty for a proven full backup."""
     archived_at: UtcDatetime
     run: str
     """The run (`dag_id/run_id`, or `cli`) that completed it."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from ledgerkeep.catalog.archive.copy import Wanted
-from ledgerkeep.catalog.archive.record import ArchivedObject
+from ledgerkeep.catalog.archive.record import ArchivedObject, YearlyArchive
 from ledgerkeep.errors import ObjectMissing, StorageError
 from ledgerkeep.storage.port import ObjectHead, Retention, StoredObject
 from ledgerkeep.storage.vault import OpenVault
@@ -45,18 +45,18 @@ def seal(vault: OpenVault, objects: list[Wanted], until: datetime) -> list[Archi
         return list(requests.map(lambda wanted: _seal(vault, wanted, lock), objects))
 
 
-def verify(vault: OpenVault, objects: list[ArchivedObject], until: datetime) -> None:
+def verify(vault: OpenVault, archive: YearlyArchive) -> None:
     """Hold what the vault says now against the record of an archive.
 
     :raises ObjectMissing, StorageError: it is no longer as it was recorded.
     """
-    lock = Retention(mode="COMPLIANCE", until=until)
+    lock = Retention(mode="COMPLIANCE", until=archive.locked_until)
 
     def look(one: ArchivedObject) -> None:
         _compare(vault, _head(vault, one.key), one, lock, one.storage_class)
 
     with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="vault") as requests:
-        list(requests.map(look, objects))
+        list(requests.map(look, archive.objects))
 
 
 def whole_seconds(moment: datetime) -> datetime:
@@ -94,7 +94,7 @@ def _compare(
     wrong = list(_deviations(vault, head, wanted, lock, storage_class))
     if wrong:
         raise StorageError(
-            f"{vault.location}/{head.key} is not as the policy wants it: {'; '.join(wrong)}",
+            f"{vault.location}/{head.key} is not as it has to be: {'; '.join(wrong)}",
             hint="look for a rule of the vault's bucket that changes what is stored there "
             "(lifecycle, default encryption, default retention); then run again",
         )

@@ -10,7 +10,7 @@ from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.archive.copy import Wanted
 from ledgerkeep.catalog.archive.record import ArchiveBegun, YearlyArchive
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.storage.port import Retention
+from ledgerkeep.storage.port import StoredObject
 
 _BEGUN = "begun.json"
 _COMPLETE = "archive.json"
@@ -58,10 +58,10 @@ class Shelf:
         stored = self._vault.store.put(key, begun.to_json(), content_type="application/json")
         return Wanted(stored, cold=False)
 
-    def complete(self, archive: YearlyArchive) -> None:
-        """Write the record of an archive, under the lock of what it describes."""
-        lock = Retention(mode="COMPLIANCE", until=archive.locked_until)
-        self._vault.write(self._key(archive.id, _COMPLETE), archive, lock)
+    def complete(self, archive: YearlyArchive) -> StoredObject:
+        """Write the record of an archive: from now on it exists."""
+        key = self._key(archive.id, _COMPLETE)
+        return self._vault.store.put(key, archive.to_json(), content_type="application/json")
 
     def _of_year(self, year: int) -> list[str]:
         prefix = keys.archives(self._vault.environment, self._system_identifier)
