@@ -19,6 +19,8 @@ from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.errors import WorkerError
 from ledgerkeep.recovery.validation_report import ExpectationOutcome, ValidationReport
 
+_logger = logging.getLogger(__name__)
+
 # Counts, and never a value: rows of the copy are people's data.
 _COUNTS_ONLY = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
 
@@ -50,7 +52,7 @@ def validate_copy(
         outcomes = [
             outcome
             for table_suite in table_suites
-            for outcome in _run(context, source, table_suite)
+            for outcome in _timed(context, source, table_suite)
         ]
     finally:
         source.get_engine().dispose()
@@ -97,9 +99,10 @@ def _load(file: Path) -> TableSuite:
 
 def _quiet_context() -> Any:
     """A context in memory that draws no progress bars and reports to nobody."""
+    # Before the import, which logs hundreds of lines on what it registers.
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
@@ -118,6 +121,20 @@ def _connection_string(address: ServerAddress, database: str) -> str:
         database=database,
         query={"host": address.host, "port": str(address.port), "application_name": "ledgerkeep"},
     ).render_as_string(hide_password=False)
+
+
+def _timed(context: Any, source: Any, table_suite: TableSuite) -> list[ExpectationOutcome]:
+    """Run one file's expectations; a line in the log each, since large tables take their time."""
+    started = time.monotonic()
+    outcomes = _run(context, source, table_suite)
+    _logger.info(
+        "%s: %d of %d expectations hold, %.1f s",
+        table_suite.name,
+        sum(outcome.success for outcome in outcomes),
+        len(outcomes),
+        time.monotonic() - started,
+    )
+    return outcomes
 
 
 def _run(context: Any, source: Any, table_suite: TableSuite) -> list[ExpectationOutcome]:
