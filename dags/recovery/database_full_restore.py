@@ -14,8 +14,10 @@ it.
    in their logs.
 5. **runbook** shows what to do next, command by command; it lies beside the copy, too.
 
-If a task fails after the restore, the copy is kept: clear that task to go on with it. Clearing
-*restore* starts over. A copy that was handed over is never touched again by any task.
+If a task fails after the restore, the copy is kept. Clear that task to try it again; clearing
+*restore* starts over. To take over a copy that failed a check all the same, mark that task as
+success and clear the tasks after it: the evidence keeps what did not hold, and Airflow's audit log
+who decided so. A copy that was handed over is never touched again by any task.
 """
 
 from airflow.sdk import DAG

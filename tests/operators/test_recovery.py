@@ -295,7 +295,8 @@ def test_copy_that_breaks_a_check_is_kept_and_its_run_says_where(
     words = run.do(SettleRoomOperator(task_id="settle", **common))
     assert words == (
         f"the copy in {run.params['destination']} is kept, and was not handed over: clear the "
-        f"failed task to go on with it, or remove it: rm -r {run.params['destination']}"
+        "failed task to try it again, mark it as success and clear what follows to take the copy "
+        f"over all the same, or remove it: rm -r {run.params['destination']}"
     )
     run.do(CheckApplicationOperator(task_id="check_application", plan=plan, **common))
 

@@ -174,7 +174,8 @@ def settle_room(directory: Path, run: str) -> Settled:
         return Settled(words=f"what was begun in {directory} is removed", needs_attention=False)
     return Settled(
         words=f"the copy in {directory} is kept, and was not handed over: clear the failed task to "
-        f"go on with it, or remove it: rm -r {shlex.quote(str(directory))}",
+        "try it again, mark it as success and clear what follows to take the copy over all the "
+        f"same, or remove it: rm -r {shlex.quote(str(directory))}",
         needs_attention=True,
     )
 
