@@ -29,11 +29,11 @@ def incremental_rows(made: Stage, peer: PgBackRest | None, runs: int, log: Path)
 
     :param peer: None where there is no pgBackRest.
     """
-    rival = _with_block_maps(made, log) if peer is not None else None
+    rival = with_block_maps(made, log) if peer is not None else None
     mine, theirs = [], []
     _take(made, "backup", log)
     for run in range(runs):
-        made.execute(_CHANGE.format(line=run + 1, every=_EVERY))
+        change_some_blocks(made, line=run + 1)
         if rival is not None and run % 2:
             theirs.append(_theirs(made, rival, log))
         mine.append(_take(made, "incremental", log))
@@ -69,8 +69,17 @@ def _take(made: Stage, operation: str, log: Path) -> tuple[Measured, int]:
     return measured, size
 
 
-def _with_block_maps(made: Stage, log: Path) -> PgBackRest:
-    rival = PgBackRest(made, repository="blocks", block_maps=True)
+def change_some_blocks(made: Stage, *, line: int) -> None:
+    """Change one row in every 100th block of the table.
+
+    :param line: which row of a block; one that was changed before is elsewhere by now.
+    """
+    made.execute(_CHANGE.format(line=line, every=_EVERY))
+
+
+def with_block_maps(made: Stage, log: Path, *, repository: str = "blocks") -> PgBackRest:
+    """A pgBackRest with a repository of its own, a full backup in it, and WAL archived there."""
+    rival = PgBackRest(made, repository=repository, block_maps=True)
     rival.run("stanza-create", log=log)
     made.execute(f"ALTER SYSTEM SET archive_command = '{rival.archive_command()}'")
     made.execute("SELECT pg_reload_conf()")

@@ -9,6 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+Row = tuple[str, str, str, str]
+"""What was measured, ours, the peer's, and the ratio."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -56,3 +59,9 @@ def measure(
 def middle(runs: Sequence[Measured]) -> Measured:
     """Median of each figure."""
     return Measured(median(run.seconds for run in runs), median(run.peak_mb for run in runs))
+
+
+def compared(what: str, ours: Measured, theirs: Measured) -> Row:
+    """A row of two times and their ratio."""
+    ratio = ours.seconds / theirs.seconds
+    return what, f"{ours.seconds:.1f} s", f"{theirs.seconds:.1f} s", f"{ratio:.2f}"

@@ -91,7 +91,7 @@ def start(home: Path) -> TlsStore:
             *(f"-filer.port={filer}", f"-filer.port.grpc={filer + 10_000}"),
             *(f"-s3.config={config}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"),
             *("-volume.max=1000", "-master.volumeSizeLimitMB=1024", "-filer.maxMB=16"),
-            *("-master.telemetry=false", "-s3.port.iceberg=0"),
+            *("-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         ],
         home=home,
         log=log,
