@@ -108,7 +108,7 @@ def facts(**changes: Any) -> Facts:
         "backups": [
             backup(MIDNIGHT + HOUR),
             backup(MIDNIGHT + 25 * HOUR),
-            *(incremental(at + 5 * timedelta(seconds=1)) for at in [SINCE - 30 * MINUTE, *HALVES]),
+            *(incremental(at + timedelta(seconds=5)) for at in [SINCE - 30 * MINUTE, *HALVES]),
         ],
         "stretches": [stretch(at + timedelta(seconds=4)) for at in [SINCE - HOUR, *QUARTERS]],
         "fingerprints": [fingerprint(MIDNIGHT + 4 * HOUR), fingerprint(MIDNIGHT + 28 * HOUR)],
@@ -226,7 +226,7 @@ def test_backup_that_was_tried_again_is_as_punctual_as_its_run() -> None:
 def test_full_backup_instead_of_an_incremental_counts() -> None:
     usual = facts()
     at = MIDNIGHT + 10 * HOUR + 30 * MINUTE
-    instead = backup(at, full_because="the timeline changed")
+    instead = backup(at + timedelta(seconds=5), full_because="the timeline changed")
     assert told(check(facts(backups=[*without(usual.backups, at), instead]))) == []
     by_hand = backup(at + 10 * MINUTE)
     assert [

@@ -119,6 +119,15 @@ def test_day_with_far_more_wal_is_a_warning() -> None:
     ]
 
 
+def test_day_with_far_less_wal_is_a_warning_too() -> None:
+    """The application may have stopped, or somebody stopped shipping for half a day."""
+    ((severity, what),) = told(check([], wal(9, 5, 5, 4, 4, 5, 5, 3.1, 3)))
+    assert (severity, what.partition(";")[0]) == (
+        "warning",
+        "the WAL of the day was 3.1 GB on 2026-03-09",
+    )
+
+
 def test_few_days_of_wal_are_not_judged() -> None:
     assert told(check([], wal(5, 5, 50, 5))) == []
 
