@@ -38,6 +38,13 @@ def link_key(sequence: int) -> str:
     return f"{CHAIN}{sequence:012d}.json"
 
 
+def test_evidence_begins_when_its_first_run_started(log: EvidenceLog) -> None:
+    assert log.began_at() is None
+    log.append(record(5))
+    log.append(record(1))
+    assert log.began_at() == NOON + timedelta(minutes=1)
+
+
 def broken(log: EvidenceLog, known: ChainHead | None = None) -> str:
     with pytest.raises(EvidenceChainBroken) as caught:
         log.verify(known)
