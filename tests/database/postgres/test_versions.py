@@ -23,6 +23,7 @@ from ledgerkeep.database.postgres.backup_stream import BackupOptions, open_backu
 from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.fingerprint import take_fingerprint
 from ledgerkeep.database.postgres.full_backup import record_backup, take_full_backup
+from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
 from ledgerkeep.database.postgres.ship_wal import ship_wal
 from ledgerkeep.errors import DatabaseAccessDenied, DatabaseError, LedgerkeepError
 from ledgerkeep.policy.model import Policy, WalShipping
@@ -65,6 +66,8 @@ class Story:
     address: ServerAddress
     catalog: Catalog
     backup: BaseBackup
+    latest: BaseBackup
+    """What came of asking for an incremental one."""
     fingerprint: Fingerprint
 
 
@@ -144,10 +147,13 @@ def _lived(source: Cluster, address: ServerAddress, s3: objectstore.ObjectStoreS
         ship_wal(address, catalog, run=RUN)
         loans.execute("INSERT INTO event VALUES ('second')")
         loans.execute("UPDATE loan SET due = due + 365 WHERE due < '2025-02-01'")
+        taken = take_incremental_backup(address, catalog, origin=Origin(RUN), progress=no_progress)
+        latest = record_backup(catalog, taken, run=RUN, progress=no_progress)
+        loans.execute("UPDATE loan SET name = 'renamed' WHERE id % 100 = 0")
         fingerprint = take_fingerprint(address, catalog, run=RUN)
         loans.execute("DELETE FROM event")
         ship_wal(address, catalog, run=RUN)
-    return Story(source, address, catalog, backup, fingerprint)
+    return Story(source, address, catalog, backup, latest, fingerprint)
 
 
 def _policy(bucket: str) -> Policy:
@@ -167,6 +173,9 @@ def test_restored_copy_is_proven_identical_and_then_a_database_of_its_own(
     """At the LSN of the fingerprint, without what was deleted later; by its own version."""
     target = first_target(story.fingerprint)
     plan = plan_from_catalog(story.catalog, story.backup.system_identifier, target)
+    can_increment = story.source.place.programs.major >= 17
+    chain = [story.backup.id, story.latest.id] if can_increment else [story.latest.id]
+    assert [one.id for one in plan.chain] == chain
     restore_cluster(story.catalog, plan, room, settings=every_version, run=RUN, purpose="test")
     restored = Room.open(room)
     proof = prove_copy(story.catalog, restored, story.fingerprint, settings=every_version, run=RUN)
