@@ -1,6 +1,7 @@
 """One operation of ours, as a process of its own, to be measured from outside.
 
     python -m include.bench.ours backup | incremental | record | restore ROOM PURPOSE | ship
+        | stream INTERVAL
 
 The same functions of the core that the operators call.
 """
@@ -36,6 +37,7 @@ def main() -> None:
         "record": _record,
         "restore": _restore,
         "ship": _ship,
+        "stream": _stream,
     }[operation](catalog, address, *rest)
 
 
@@ -94,6 +96,23 @@ def _ship(catalog: Catalog, address: ServerAddress) -> None:
     from ledgerkeep.database.postgres.ship_wal import ship_wal
 
     ship_wal(address, catalog, run="bench", progress=no_progress)
+
+
+def _stream(catalog: Catalog, address: ServerAddress, interval: str) -> None:
+    from ledgerkeep.database.postgres.stream_wal import stream_wal
+    from ledgerkeep.policy.model import ContinuousShipping, Policy
+
+    continuous = ContinuousShipping.model_validate({"interval": interval})
+    policy = catalog.policy.model_dump(mode="json")
+    policy["database"]["wal_shipping"] |= {
+        "schedule": None,
+        "continuous": continuous.model_dump(mode="json"),
+    }
+    streaming = Catalog(catalog.store, Policy.model_validate(policy))
+    streamed = stream_wal(address, streaming, run="bench", progress=no_progress)
+    told = streamed.durable_after.model_dump() if streamed.durable_after else {}
+    told["switch_after"] = continuous.switch_after.total_seconds()
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
