@@ -93,6 +93,32 @@ def test_a_killed_worker_loses_nothing(
         _assert_whole(source, catalog, stretch)
 
 
+def test_a_worker_that_is_told_to_end_ends_although_the_store_is_away(
+    source: Cluster,
+    s3: ObjectStoreServer,
+    proxy: FaultyProxy,
+    bucket: str,
+    slot: str,
+    catalog: Catalog,
+) -> None:
+    """Airflow kills a task that takes longer than five seconds."""
+    first = ship_one(source, catalog)
+    rule = proxy.fail(slow_down, times=10_000, method="PUT")
+    worker = _start_worker(source, s3, proxy, bucket, slot, stream=True)
+    try:
+        write_wal(source, 3)
+        until(lambda: rule.hits > 0)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=5) == 7
+    finally:
+        worker.kill()
+    proxy.heal()
+    _ship_after_a_death(source, catalog)
+    recorded = catalog.stretches(first.system_identifier)
+    assert recorded[1].start_lsn == first.end_lsn
+    _assert_whole(source, catalog, recorded[1])
+
+
 def test_a_store_that_throttles_for_a_while_is_waited_for(
     source: Cluster, proxy: FaultyProxy, catalog: Catalog
 ) -> None:

@@ -24,7 +24,7 @@ from ledgerkeep.database.postgres.wal_goal import (
 )
 from ledgerkeep.database.postgres.wal_shipment import shipping_lock, shipping_policy
 from ledgerkeep.database.postgres.wal_tail import stored_tail
-from ledgerkeep.errors import OperationRunning, WalError
+from ledgerkeep.errors import OperationRunning
 from ledgerkeep.progress import Progress, no_progress
 
 _POLL_SECONDS = 1.0
@@ -65,7 +65,7 @@ def ship_past(
     :param lsn: a position that the server has written; None: the present one.
     :param between_runs: how long no run may ship before this call does, where WAL is streamed.
     :returns: the stretches that this call has recorded; none where it only waited.
-    :raises WalError: a run streams, and has not stored it within its interval.
+    :raises OperationRunning: a run streams, and has not stored it within its interval.
     :raises PolicyError, DatabaseError, StorageError: as `ship_wal`.
     """
     continuous = shipping_policy(catalog).continuous
@@ -93,8 +93,8 @@ def ship_past(
     return []
 
 
-def _not_stored(wanted: int, patience: timedelta) -> WalError:
-    return WalError(
+def _not_stored(wanted: int, patience: timedelta) -> OperationRunning:
+    return OperationRunning(
         f"WAL up to {format_lsn(wanted)} is not stored after {patience.total_seconds():g} s, "
         "although a run streams",
         hint="its log says how far it has come, and whether the store keeps up with the server",
