@@ -194,6 +194,18 @@ def test_record_that_is_damaged_hides_no_other_damage(history: History) -> None:
     assert checked(history) == [third.id]
 
 
+def test_backups_are_read_although_a_history_cannot_be(history: History) -> None:
+    store, environment = history.catalog.store, history.catalog.environment
+    key = keys.wal_history(environment, history.system_identifier, 2)
+    store.put(key, b"one two three\n")
+    part = verify(history)
+    store.delete_prefix(key)
+    (found,) = part.grave
+    assert found.startswith(f"the WAL of cluster {history.system_identifier} is not read back: ")
+    assert part.recovery_point_ids == [history.backup.id]
+    assert checked(history) == []
+
+
 class Failing:
     """A store that goes away after so many segments were read."""
 

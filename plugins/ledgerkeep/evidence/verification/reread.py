@@ -23,7 +23,7 @@ from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, Checked, WalStretch
 from ledgerkeep.database.postgres.full_backup import verify_backup
 from ledgerkeep.database.postgres.wal_segment import Segment, inspect_stored
-from ledgerkeep.errors import ObjectCorrupt, ObjectMissing, WalError
+from ledgerkeep.errors import DatabaseError, ObjectCorrupt, ObjectMissing, WalError
 from ledgerkeep.evidence.report.words import duration
 from ledgerkeep.evidence.verification.damage import lost_backup, lost_record, lost_segments
 from ledgerkeep.evidence.verification.inventory import Inventory, take_inventory
@@ -67,9 +67,10 @@ def reread(
     started = time.monotonic()
     for name, inventory in clusters.items():
         _forget(catalog, name, clock() - 2 * verification.reread_within)
-        _Cluster(reading, inventory, load_wal_index(catalog, name)).read(
-            {one.id for one in share if one.system_identifier == name}
-        )
+        cluster = _Cluster(reading, inventory)
+        due = {one.id for one in share if one.system_identifier == name}
+        cluster.read_wal(due)
+        cluster.read_backups(due)
     return _result(reading, stored, verification, time.monotonic() - started)
 
 
@@ -153,19 +154,30 @@ class _Reading:
 class _Cluster:
     """One cluster's share."""
 
-    def __init__(self, reading: _Reading, inventory: Inventory, wal: WalIndex) -> None:
+    def __init__(self, reading: _Reading, inventory: Inventory) -> None:
         self._reading = reading
         self._catalog = reading.catalog
         self._snapshot = inventory.snapshot
-        self._wal = wal
+        self._wal = WalIndex()
         for one in inventory.unreadable:
             reading.spoiled(one.name, lost_record(one, inventory.snapshot))
 
-    def read(self, share: set[str]) -> None:
-        """Read the recovery points of these ids."""
-        self._read_stretches([one for one in self._snapshot.stretches if one.id in share])
+    def read_wal(self, due: set[str]) -> None:
+        """Read the stretches of these ids."""
+        system_identifier = self._snapshot.system_identifier
+        try:
+            self._wal = load_wal_index(self._catalog, system_identifier)
+        except (DatabaseError, ObjectCorrupt) as problem:
+            # Which WAL belongs to which history is unknown; the backups can be read all the same.
+            what = f"the WAL of cluster {system_identifier} is not read back: {problem.message}"
+            self._reading.damage.append(what)
+        else:
+            self._read_stretches([one for one in self._snapshot.stretches if one.id in due])
+
+    def read_backups(self, due: set[str]) -> None:
+        """Read the backups of these ids."""
         for backup in self._snapshot.backups:
-            if backup.id in share:
+            if backup.id in due:
                 self._read_backup(backup)
 
     # -- backups
