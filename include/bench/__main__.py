@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from include.bench.catalog import POINTS, catalog_rows
 from include.bench.chain import chain_rows
 from include.bench.incremental import incremental_rows
 from include.bench.measure import Row, compared, middle
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each command, interleaved")
     parser.add_argument("--segments", type=int, default=48, help="WAL segments to ship")
     parser.add_argument("--streaming", type=int, default=30, help="seconds of WAL to stream")
+    parser.add_argument("--points", type=int, default=POINTS, help="recovery points of a catalog")
     given = parser.parse_args()
     console = Console(width=110)
     with stage(given.size_mb) as made:
@@ -40,6 +42,7 @@ def main() -> int:
             *shipping_rows(made, peer, given.segments, log),
             *streaming_rows(made, given.streaming, log),
             *_imports(made, log),
+            *catalog_rows(given.points),
         ]
     table = Table(title=f"PostgreSQL {version}, {int(size) / 1e6:.0f} MB, S3 over TLS")
     for heading in ("what", "Ledgerkeep", "peer", "ratio of times"):
