@@ -5,9 +5,6 @@ files are written with plain system calls, and each one's size and CRC-32C are c
 server's own manifest. Python's tarfile takes three times as long. Nothing is trusted before the
 end of the pass, and a copy that fails in it is removed.
 
-The backups of a chain go to a directory each, to be combined there (see `combine`). Of the WAL that
-each brings, only the last one's is needed; that of the others is checked and not written.
-
 Tablespaces go below the room, never to the paths they had on the source: the links in pg_tblspc
 are ours, and the server's `tablespace_map`, which would put them back, is left out.
 """
@@ -15,10 +12,9 @@ are ours, and the server's `tablespace_map`, which would put them back, is left 
 import errno
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from crc32c import crc32c
 
@@ -29,7 +25,7 @@ from ledgerkeep.database.postgres.programs import Account
 from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKind
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
-from ledgerkeep.recovery.room import Destination, Room
+from ledgerkeep.recovery.room import Destination
 from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
@@ -44,55 +40,6 @@ class Extracted:
 
     files: int = 0
     raw_bytes: int = 0
-
-
-def extract_chain(
-    store: ObjectStore,
-    chain: Sequence[BaseBackup],
-    room: Room,
-    account: Account,
-    progress: Progress,
-    *,
-    lasting: bool,
-) -> Extracted:
-    """Write every backup of a chain into the room, each to a directory of its own, to be combined.
-
-    :param chain: from the full backup to the last incremental.
-    :param lasting: see `extract_backup`.
-    :raises ObjectCorrupt, RestoreFailed: see `extract_backup`; the backup is named.
-    """
-    total = Extracted()
-    all_bytes = sum(backup.raw_bytes for backup in chain)
-    for backup in chain:
-        destination = room.member(backup.id)
-        destination.make(account)
-        try:
-            extracted = extract_backup(
-                store,
-                backup,
-                destination,
-                account,
-                _going_on(progress, total.raw_bytes, all_bytes),
-                lasting=lasting,
-                with_wal=backup is chain[-1],
-            )
-        except ObjectCorrupt as problem:
-            raise ObjectCorrupt(
-                f"backup {backup.id} of the chain of {chain[-1].id}: {problem.message}",
-                hint=problem.hint,
-            ) from problem
-        total.files += extracted.files
-        total.raw_bytes += extracted.raw_bytes
-    return total
-
-
-def _going_on(progress: Progress, before: int, total: int) -> Progress:
-    """Progress of one part, told as that of the whole."""
-
-    def told(done: int, _: int | None, what: str) -> None:
-        progress(before + done, total, what)
-
-    return told
 
 
 def extract_backup(
@@ -168,12 +115,12 @@ class _ArchiveWriter:
         self._expected = expected.get(archive.tablespace_oid, {})
         self._account = account
         self._destination = destination
-        self._root = destination.data
+        self._root = str(destination.data)
         self._descriptor = -1
         self._size = 0
         self._checksum = 0
         if archive.tablespace_oid is not None:
-            self._root = self._tablespace(archive.tablespace_oid)
+            self._root = str(self._tablespace(archive.tablespace_oid))
 
     def _tablespace(self, oid: int) -> Path:
         """The tablespace's directory, and our own link to it."""
@@ -191,18 +138,21 @@ class _ArchiveWriter:
     def begin(self, member: Member) -> None:
         """Make the member; its payload follows."""
         self._size = self._checksum = 0
-        path = self._root / _inside(member.name)
+        # Plain text: there may be millions of files, and a Path each costs more than making it.
+        path = f"{self._root}/{_inside(member.name)}"
         if member.kind is MemberKind.DIRECTORY:
-            if path.is_symlink():
-                return
-            path.mkdir(mode=member.mode or 0o700, parents=True, exist_ok=True)
-            self._account.own(path)
+            self._make_directory(Path(path), member.mode)
         elif member.kind is MemberKind.FILE and self._is_written(member.name):
             self._descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode
             )
             if self._account.is_other:
                 os.fchown(self._descriptor, self._account.uid, self._account.gid)
+
+    def _make_directory(self, path: Path, mode: int) -> None:
+        if not path.is_symlink():
+            path.mkdir(mode=mode or 0o700, parents=True, exist_ok=True)
+            self._account.own(path)
 
     def _is_written(self, name: str) -> bool:
         return name != _LEFT_OUT and (self._with_wal or not name.startswith(_WAL))
@@ -257,8 +207,7 @@ class _ArchiveWriter:
 
 
 def _inside(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
+    if name.startswith("/") or ".." in name.split("/"):
         raise ObjectCorrupt(
             f"the archive holds a file outside of its root: {name}",
             hint="no PostgreSQL server wrote this; find out who did before restoring anything",

@@ -24,7 +24,8 @@ from ledgerkeep.errors import LedgerkeepError
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.progress import Progress, no_progress
 from ledgerkeep.recovery.combine import SHARING, Method, choose_method, combine_chain
-from ledgerkeep.recovery.extract import Extracted, extract_backup, extract_chain
+from ledgerkeep.recovery.extract import Extracted, extract_backup
+from ledgerkeep.recovery.extract_chain import extract_chain
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.preflight import Worker, preflight
 from ledgerkeep.recovery.replay import open_copy
