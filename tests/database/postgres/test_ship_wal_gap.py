@@ -109,6 +109,21 @@ def test_behind_a_gap_shipping_goes_on_where_a_base_backup_starts(
     assert following.start_lsn == behind.end_lsn
 
 
+def test_a_backup_that_began_inside_the_gap_brings_the_wal_it_needs(
+    source: Cluster, slot: str
+) -> None:
+    """One read from a standby begins at that standby's last restartpoint, which may be earlier."""
+    catalog = catalog_for(slot)
+    last = ship_one(source, catalog)
+    available = _lose_wal(source, slot)
+    elsewhere = record_backup(source, catalog_for(slot))
+    catalog.commit_backup(elsewhere.model_copy(update={"start_lsn": available - 100}))
+    behind = ship_one(source, catalog)
+    assert behind.start_lsn == available
+    assert behind.hole_before is not None
+    assert behind.hole_before.start_lsn == last.end_lsn
+
+
 def test_segments_stored_by_a_run_without_a_record_are_adopted(source: Cluster, slot: str) -> None:
     """The slot had moved past them and the server forgot them; with their restore points."""
     catalog = catalog_for(slot)

@@ -92,12 +92,12 @@ def resumed_legs(
     history: TimelineHistory,
     last: WalStretch,
     available: Available,
-    backup_starts: Collection[int],
+    backup_stops: Collection[int],
     target: int,
 ) -> list[Leg]:
     """The way on from the last stretch when the server no longer has the WAL at its end.
 
-    :param backup_starts: start positions of the base backups on this lineage.
+    :param backup_stops: where the base backups on this lineage end; each brings the WAL before.
     :raises WalGap: WAL is gone, and no base backup starts behind the gap.
     """
     size = last.segment_size
@@ -107,7 +107,7 @@ def resumed_legs(
             return [replace(leg, stream_from=available.stream_from), *legs[index + 1 :]]
         if leg.start < leg.end:
             break
-    if not any(start >= available.start for start in backup_starts):
+    if not any(stop >= available.start for stop in backup_stops):
         raise wal_gap(last, available)
     legs = first_legs(history, available, target, size)
     hole = WalHole(start_lsn=last.end_lsn, end_lsn=available.start)

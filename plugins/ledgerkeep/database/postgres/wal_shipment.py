@@ -156,7 +156,7 @@ class Shipment:
             return legs_from(self.history, last.timeline, last.end_lsn, target, self.size)
         timeline = self.history.at(self.slot.restart_lsn or 0)
         available = self._available(timeline, oldest, stop=last.end_lsn)
-        legs = resumed_legs(self.history, last, available, self._backup_starts(), target)
+        legs = resumed_legs(self.history, last, available, self._backup_stops(), target)
         self._tell_hole(legs)
         return legs
 
@@ -176,10 +176,10 @@ class Shipment:
         )
         return walk_back(timeline, reserved, set(stored), self.size, stop=stop)
 
-    def _backup_starts(self) -> list[int]:
+    def _backup_stops(self) -> list[int]:
         line = self.history.lineage(0)
         return [
-            backup.start_lsn
+            backup.stop_lsn
             for backup in self.catalog.backups(self.server.system_identifier)
             if backup.timeline in line
         ]
