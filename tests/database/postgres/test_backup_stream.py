@@ -1,8 +1,6 @@
-"""BASE_BACKUP as events, on every PostgreSQL this machine has."""
+"""BASE_BACKUP as events, from a server that compresses and from one that cannot."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import zstandard
@@ -16,25 +14,21 @@ from ledgerkeep.database.postgres.backup_stream import (
     open_backup_stream,
 )
 from ledgerkeep.database.postgres.manifest import parse_manifest
-from ledgerkeep.database.postgres.programs import find_programs
 from ledgerkeep.database.postgres.read_back import check_members
 from ledgerkeep.database.postgres.tar_stream import read_tar
 from ledgerkeep.errors import DatabaseError
-from ledgerkeep.worker import WorkerSettings
 from tests.conftest import Cluster, make_cluster
+from tests.support.postgres_versions import place_with
 
 pytestmark = pytest.mark.integration
 
-# The sandbox's own build has no zstd; distributions' builds have. Both ways should be walked.
-INSTALLED = [None, *sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))]
 
-
-@pytest.fixture(params=INSTALLED, ids=lambda path: path.parts[-3] if path else "sandbox")
+# The sandbox's own build has no zstd, that of the registry has: both ways are walked.
+@pytest.fixture(params=[None, 18], ids=["sandbox", "registry"])
 def any_cluster(request: pytest.FixtureRequest, place: Place) -> Iterator[Cluster]:
-    if request.param is not None:
-        settings = WorkerSettings(postgres_programs=request.param.parent)
-        place = replace(place, programs=find_programs(settings))
-    data = place.servers / f"v{place.programs.major}"
+    if request.param:
+        place = place_with(place, request.param)
+    data = place.servers / f"v{request.param or 'sandbox'}"
     cluster = make_cluster(place, data)
     yield cluster
     cluster.stop(immediate=True)
