@@ -249,6 +249,11 @@ def test_archive_that_is_no_longer_as_it_was_is_found_by_the_next_run(
         archive(catalog, vault)
     key = volume("b1", 1)
     assert changed.value.message.startswith(f"s3://vault/{key} is not as it has to be: {said}")
+    assert changed.value.hint == (
+        "look for a rule of the vault's bucket that changes what is stored there "
+        "(lifecycle, default encryption); a lock is only shown to whom s3:GetObjectRetention "
+        "is granted; then run again"
+    )
     del kept.objects[key]
     with pytest.raises(ObjectMissing, match="was copied and is gone"):
         archive(catalog, vault)

@@ -5,7 +5,7 @@ which a person runs them. Both are made from the archive's record alone, so that
 again and are the same. Pure.
 """
 
-from ledgerkeep.catalog.archive.record import YearlyArchive
+from ledgerkeep.catalog.archive.record import COMPLETE, YearlyArchive
 from ledgerkeep.progress import format_bytes
 
 SUMS = "SHA256SUMS"
@@ -57,9 +57,11 @@ def _title(archive: YearlyArchive) -> list[str]:
 
 def _mirror(bucket: str, prefix: str) -> list[str]:
     return [
-        "Fetch the lists.",
-        f"aws s3 cp s3://{bucket}/{prefix}{SUMS} {SUMS}",
-        f"aws s3 cp s3://{bucket}/{prefix}{INSTRUCTIONS} {INSTRUCTIONS}",
+        "Fetch the lists and the archive's record.",
+        *(
+            f"aws s3 cp s3://{bucket}/{prefix}{name} {name}"
+            for name in (SUMS, INSTRUCTIONS, COMPLETE)
+        ),
     ]
 
 

@@ -5,6 +5,10 @@ from typing import Literal
 from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.storage.port import StoredObject
 
+BEGUN = "begun.json"
+COMPLETE = "archive.json"
+"""An archive's first and last object in the vault, beside each other."""
+
 
 class ArchivedObject(StoredObject):
     """One object as the vault showed it after it was locked."""

@@ -96,7 +96,8 @@ def _compare(
         raise StorageError(
             f"{vault.location}/{head.key} is not as it has to be: {'; '.join(wrong)}",
             hint="look for a rule of the vault's bucket that changes what is stored there "
-            "(lifecycle, default encryption, default retention); then run again",
+            "(lifecycle, default encryption); a lock is only shown to whom s3:GetObjectRetention "
+            "is granted; then run again",
         )
 
 

@@ -8,12 +8,9 @@ from datetime import datetime
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.archive.copy import Wanted
-from ledgerkeep.catalog.archive.record import ArchiveBegun, YearlyArchive
+from ledgerkeep.catalog.archive.record import BEGUN, COMPLETE, ArchiveBegun, YearlyArchive
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.storage.port import StoredObject
-
-_BEGUN = "begun.json"
-_COMPLETE = "archive.json"
 
 
 def archive_id(year: int, recovery_point_id: str) -> str:
@@ -36,7 +33,7 @@ class Shelf:
         """The year's archive: of that recovery point, or of any."""
         for name in self._of_year(year):
             if recovery_point_id is None or name == archive_id(year, recovery_point_id):
-                for archive in self._vault.read_all(self._key(name, _COMPLETE), YearlyArchive):
+                for archive in self._vault.read_all(self._key(name, COMPLETE), YearlyArchive):
                     return archive
         return None
 
@@ -45,13 +42,13 @@ class Shelf:
         return [
             begun.recovery_point_id
             for name in self._of_year(year)
-            for begun in self._vault.read_all(self._key(name, _BEGUN), ArchiveBegun)
+            for begun in self._vault.read_all(self._key(name, BEGUN), ArchiveBegun)
         ]
 
     def begin(self, recovery_point_id: str, *, year: int, run: str, at: datetime) -> Wanted:
         """Say what is under way, before anything is copied; returns the object that says it."""
         name = archive_id(year, recovery_point_id)
-        key = self._key(name, _BEGUN)
+        key = self._key(name, BEGUN)
         earlier = self._vault.read_all(key, ArchiveBegun)
         new = ArchiveBegun(id=name, recovery_point_id=recovery_point_id, run=run, at=at)
         begun = earlier[0] if earlier else new
@@ -60,7 +57,7 @@ class Shelf:
 
     def complete(self, archive: YearlyArchive) -> StoredObject:
         """Write the record of an archive: from now on it exists."""
-        key = self._key(archive.id, _COMPLETE)
+        key = self._key(archive.id, COMPLETE)
         return self._vault.store.put(key, archive.to_json(), content_type="application/json")
 
     def _of_year(self, year: int) -> list[str]:
