@@ -274,3 +274,7 @@ def test_library_that_the_worker_lacks_is_named(
     with pytest.raises(RecoveryStopped) as stopped:
         _restore(story, room, settings, preload=("timescaledb",))
     assert 'could not access file "timescaledb"' in stopped.value.message
+    assert stopped.value.hint.startswith(
+        "install this library with the worker's PostgreSQL programs, or take it out of the "
+        "policy's database.preload_libraries; the whole log is "
+    )

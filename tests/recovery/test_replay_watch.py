@@ -6,14 +6,23 @@ import pytest
 
 from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.errors import RecoveryStopped
+from ledgerkeep.recovery.replay_watch import advice
 from ledgerkeep.recovery.restore import restore_cluster
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
 from tests.recovery.conftest import History
 
-pytestmark = pytest.mark.integration
+
+def test_wal_of_an_extension_whose_library_is_not_loaded_is_explained() -> None:
+    """In PostgreSQL's words (src/backend/access/transam/rmgr.c, RmgrNotFound)."""
+    said = advice("resource manager with ID 130 not registered", Path("/room/server.log"))
+    assert said == (
+        "the WAL is an extension's own: name its library in the policy's "
+        "database.preload_libraries; the whole log is /room/server.log"
+    )
 
 
+@pytest.mark.integration
 def test_a_server_that_only_says_that_it_waits_stands_still(
     history: History, room: Path, settings: WorkerSettings
 ) -> None:

@@ -9,6 +9,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import psycopg
 
@@ -33,6 +34,12 @@ _TOO_LOW = re.compile(
     r"(\w+) = \d+ is a lower setting than on the primary server, "
     r"where its value was (\d+)"
 )
+_ADVICE = {
+    "could not access file": "install this library with the worker's PostgreSQL programs, or take "
+    "it out of the policy's database.preload_libraries",
+    "resource manager with ID": "the WAL is an extension's own: name its library in the policy's "
+    "database.preload_libraries",
+}
 _ORDINARY = ("starting up", "not yet accepting", "shutting down", "administrator command")
 
 
@@ -166,9 +173,10 @@ class ReplayWatch:
             )
             stopped.__cause__ = failure
             return stopped
+        complaint = self._last_complaint()
         return RecoveryStopped(
-            f"the server ended{where} before {target}: {self._last_complaint()}",
-            hint=f"the whole log is {self._server.log}",
+            f"the server ended{where} before {target}: {complaint}",
+            hint=advice(complaint, self._server.log),
         )
 
     def _stuck(self, target: str, patience: float) -> RecoveryStopped:
@@ -193,6 +201,15 @@ class ReplayWatch:
             and not any(words in line for words in _ORDINARY)
         ]
         return _words(lines[-1]) if lines else self._server.last_words(2)
+
+
+def advice(complaint: str, log: Path) -> str:
+    """What to do about a server's last words: libraries are the policy's to name."""
+    whole = f"the whole log is {log}"
+    for words, what in _ADVICE.items():
+        if words in complaint:
+            return f"{what}; {whole}"
+    return whole
 
 
 def _words(line: str) -> str:
