@@ -16,6 +16,7 @@ from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.hooks.connections import open_policy_store
 from ledgerkeep.policy.load import load_environment
 from tests.conftest import ROOT, Cluster, make_cluster
+from tests.database.postgres.wal_support import copy_of, small_cluster
 from tests.recovery.loans import make_loans
 
 
@@ -116,3 +117,20 @@ def protected(
         monkeypatch.setenv(name, value)
     yield made
     source.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+@pytest.fixture
+def pair(
+    place: Place,
+    s3: objectstore.ObjectStoreServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Protected, Cluster]]:
+    """A protected primary of the test's own, and its standby, which has all WAL from here on."""
+    with small_cluster(place) as primary:
+        primary.execute("CREATE DATABASE loan_management")
+        protected = protect(primary, s3, place, tmp_path)
+        for name, value in protected.variables.items():
+            monkeypatch.setenv(name, value)
+        with copy_of(primary, standby=True) as standby:
+            yield protected, standby
