@@ -19,6 +19,7 @@ from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.operators.application import CheckApplicationOperator
 from ledgerkeep.operators.approval import ApproveRecoveryOperator
+from ledgerkeep.operators.full_backup import BaseBackupOperator
 from ledgerkeep.operators.proof import ValidateCopyOperator
 from ledgerkeep.operators.recovery import (
     READABLE,
@@ -35,7 +36,7 @@ from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalOperator
 from ledgerkeep.recovery.room import Room
 from ledgerkeep.worker import worker_settings
-from tests.operators.conftest import Protected
+from tests.operators.conftest import Protected, database_connection
 from tests.operators.test_restore import back_up
 
 pytestmark = pytest.mark.integration
@@ -133,7 +134,7 @@ def follow(command: str, room: Path, **more: str) -> str:
 
 
 def test_recovery_ends_with_a_runbook_that_can_be_followed(
-    protected: Protected, saved: str
+    protected: Protected, saved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the form to the switched application and back, by the commands as they stand."""
     run = recovery()
@@ -176,6 +177,14 @@ def test_recovery_ends_with_a_runbook_that_can_be_followed(
         "airflow dags trigger production_database_full_backup "
         """--conf '{"adopt_timeline": "2"}'"""
     )
+    with monkeypatch.context() as patched:
+        moved = database_connection(protected.cluster, host=copy.host, port=copy.port)
+        patched.setenv("AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_DATABASE", moved)
+        first = Run("production_database_full_backup", "after the switch")
+        stream = BaseBackupOperator(task_id="stream", adopt_timeline="2", **ENVIRONMENT)
+        adopted = protected.catalog.streamed_backup(plan["system_identifier"], first.do(stream))
+        assert adopted is not None
+        assert adopted.timeline == 2
     (back,) = section(runbook, "Going back")
     follow(back, room, **password)
     assert accepts(protected.cluster.address) == [("loan_management", True)]

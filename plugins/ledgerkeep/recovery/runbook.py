@@ -154,7 +154,9 @@ def _commands(
         "listen": [*ask, "-c", "ALTER SYSTEM SET listen_addresses = '*'"],
         "logical": [*ask, "-c", "ALTER SYSTEM SET wal_level = 'logical'"],
         "admit": [
-            *("sed", "-i", f"$ a host all all {NETWORK} scram-sha-256"),
+            *("sed", "-i", "-e", f"$ a host all all {NETWORK} scram-sha-256"),
+            # "all" does not cover replication, over which backups are taken.
+            *("-e", f"$ a host replication all {NETWORK} scram-sha-256"),
             str(directory / "pg_hba.conf"),
         ],
         "backup": [
