@@ -22,6 +22,7 @@ from typing import TypeVar
 import obstore
 from obstore.store import S3Store
 
+from include.bench.measure import Row
 from include.sandbox import objectstore
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
@@ -34,7 +35,6 @@ from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.storage.port import StoredObject
 from ledgerkeep.worker import WorkerSettings
 
-Row = tuple[str, str, str, str]
 T = TypeVar("T")
 
 POINTS = 7 * 365 * 24
