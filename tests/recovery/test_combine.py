@@ -21,6 +21,7 @@ from ledgerkeep.recovery.proof import first_target, prove_copy, record_proof
 from ledgerkeep.recovery.replay import open_copy
 from ledgerkeep.recovery.restore import remove_own_room, restore_cluster
 from ledgerkeep.recovery.room import Room
+from ledgerkeep.recovery.space import MARGIN, bytes_needed
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
 from tests.database.postgres.backup_support import backup_prefix
@@ -186,6 +187,18 @@ def test_program_that_is_not_installed_is_found_before_anything_is_written(
     )
     assert refused.value.hint.startswith("install the complete PostgreSQL server package")
     assert list(room.iterdir()) == []
+
+
+def test_space_is_told_from_the_manifests_where_the_catalogs_figures_are_too_much(
+    chain: Chain, room: Path, settings: WorkerSettings
+) -> None:
+    """What no backup of the chain changed is linked, and takes no space a second time."""
+    plan = chain.plan(RecoveryTarget(latest=True))
+    at_most = plan.bytes_to_write + MARGIN
+    assert bytes_needed(chain.catalog, plan, chain.members, room, at_most) == at_most
+    really = bytes_needed(chain.catalog, plan, chain.members, room, at_most - 1)
+    assert plan.backup_raw_bytes + plan.wal_raw_bytes + MARGIN < really
+    assert really < at_most - 20_000_000
 
 
 def test_full_disk_while_combining_is_told_and_the_copy_removed(
