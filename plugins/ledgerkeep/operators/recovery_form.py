@@ -12,6 +12,8 @@ from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN, SHORTEST_REASON
 
 _NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
 _ID = r"^[A-Za-z0-9-]*$"
+_OPTIONAL = ["null", "string"]
+"""Airflow's form takes an empty field of the type string for one that was forgotten."""
 
 
 def point_in_time_form() -> dict[str, Param]:
@@ -33,8 +35,8 @@ def point_in_time_form() -> dict[str, Param]:
             section="Where to",
         ),
         "target_value": Param(
-            "",
-            type="string",
+            None,
+            type=_OPTIONAL,
             title="Target",
             maxLength=100,
             examples=[
@@ -57,6 +59,7 @@ def point_in_time_form() -> dict[str, Param]:
             **{
                 "not": {
                     "description": "a time without its offset from UTC; add +00:00 if it is UTC",
+                    "type": "string",
                     "pattern": _NAIVE,
                 }
             },
@@ -75,8 +78,8 @@ def point_in_time_form() -> dict[str, Param]:
         ),
         **_common(),
         "backup": Param(
-            "",
-            type="string",
+            None,
+            type=_OPTIONAL,
             pattern=_ID,
             title="Base backup",
             description="Id of the backup to start from. Empty: the newest that fits, which is "
@@ -85,8 +88,8 @@ def point_in_time_form() -> dict[str, Param]:
             section="Rarely needed",
         ),
         "timeline": Param(
-            "",
-            type="string",
+            None,
+            type=_OPTIONAL,
             pattern=r"^\d*$",
             title="Timeline",
             description="After a failover: the number of the timeline to follow. Empty: the "
@@ -149,8 +152,8 @@ def _common() -> dict[str, Param]:
             section="Why",
         ),
         "destination": Param(
-            "",
-            type="string",
+            None,
+            type=_OPTIONAL,
             pattern=DESTINATION,
             maxLength=200,
             title="Destination",
