@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -173,6 +174,27 @@ def test_listing_is_in_key_order_and_starts_after_a_key(store):
     assert [listed.key for listed in store.list("p/", start_after="p/b")] == ["p/c/d", "p/c/e"]
     assert [listed.size for listed in store.list("p/c")] == [3, 3]
     assert list(store.list("nothing/")) == []
+
+
+@pytest.mark.parametrize("prefix", ["p/", "p/0"])
+def test_a_listing_of_several_pages_has_each_object_once_and_in_order(store, prefix):
+    names = [f"p/{number:04}" for number in range(1005)]
+    with ThreadPoolExecutor(16) as workers:
+        list(workers.map(lambda key: store.put(key, key.encode()), names))
+    wanted = [name for name in names if name.startswith(prefix)]
+    assert [listed.key for listed in store.list(prefix)] == wanted
+    after = "p/0998"
+    assert [listed.key for listed in store.list(prefix, start_after=after)] == [
+        name for name in wanted if name > after
+    ]
+
+
+def test_a_listing_tells_contents_apart_however_it_is_asked(store):
+    for name, body in (("p/1", b"same"), ("p/2", b"same"), ("p/3", b"else")):
+        store.put(name, body)
+    one, two, other = store.list("p/")
+    assert one.etag == two.etag != other.etag
+    assert [one, two, other] == list(store.list("p"))
 
 
 def test_directories_are_the_next_components(store):

@@ -13,6 +13,7 @@ from ledgerkeep.errors import ObjectCorrupt
 from ledgerkeep.storage.bucket import IMPATIENT, Bucket
 from ledgerkeep.storage.download import get_object, read_object
 from ledgerkeep.storage.failures import CORRUPT_HINT
+from ledgerkeep.storage.listing import list_objects
 from ledgerkeep.storage.port import (
     ListedObject,
     ObjectHead,
@@ -94,24 +95,7 @@ class S3Store:
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         """Objects below a prefix in key order; see `ObjectStore`."""
-        after = start_after
-        while True:
-            page = self._bucket.ask(
-                "list",
-                lambda after=after: self._bucket.client.list_objects_v2(  # type: ignore[misc]
-                    Bucket=self._bucket.name, Prefix=prefix, StartAfter=after
-                ),
-            )
-            for row in page.get("Contents", []):
-                after = row["Key"]
-                yield ListedObject(
-                    key=after,
-                    size=row["Size"],
-                    modified_at=row["LastModified"],
-                    etag=row.get("ETag", ""),
-                )
-            if not page["IsTruncated"]:
-                return
+        return list_objects(self._bucket, prefix, start_after)
 
     def list_directories(self, prefix: str) -> Iterator[str]:
         """The next path components below a prefix; see `ObjectStore`."""
