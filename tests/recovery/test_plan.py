@@ -94,6 +94,19 @@ def test_latest_is_the_newest_backup_and_all_wal():
     assert found.recovery_settings == {}
 
 
+def test_backup_of_a_standby_needs_the_segment_in_which_it_ended():
+    """A primary completes it by switching; in a standby's backup it breaks off."""
+    of_primary = backup("monday", stop=3, at=0)
+    of_standby = of_primary.model_copy(update={"standby": "replica:5432"})
+    shipped = stretch(2, 5, until=10)
+    latest = RecoveryTarget(latest=True)
+    assert plan(latest, snapshot(of_primary, shipped)).first_segment == name(4)
+    assert plan(latest, snapshot(of_standby, shipped)).first_segment == name(3)
+    alone = plan(latest, snapshot(of_standby))
+    assert alone.first_segment is None
+    assert alone.recovery_settings == {"recovery_target": "immediate"}
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.models import BaseBackup, Fingerprint, StreamedBackup, WalStretch
 from ledgerkeep.catalog.retention_reasons import Keeping, Reason
-from ledgerkeep.catalog.timelines import Line, Switches, first_position_after, line_of
+from ledgerkeep.catalog.timelines import Line, Switches, line_of
 from ledgerkeep.policy.model import format_duration
 
 
@@ -182,7 +182,7 @@ class _Ways:
     ) -> None:
         ordered = sorted(backups, key=lambda backup: backup.stop_lsn)
         self._stops = [backup.stop_lsn for backup in ordered]
-        self._positions = [first_position_after(backup) for backup in ordered]
+        self._positions = [backup.wal_whole_until for backup in ordered]
         self._runs = _runs(line, stretches)
         self._starts = [start for start, _ in self._runs]
         self.shipped = max((end for _, end in self._runs), default=0)

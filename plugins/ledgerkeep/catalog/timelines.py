@@ -40,8 +40,3 @@ class Line:
 def line_of(timeline: int, switches: Switches) -> Line:
     """The line that ends in a timeline; without its history file it is the timeline alone."""
     return Line(timeline, {**dict(switches.get(timeline, ())), timeline: None})
-
-
-def first_position_after(backup: StreamedBackup) -> int:
-    """Where the WAL begins that a backup does not bring itself: at the next segment."""
-    return -(-backup.stop_lsn // backup.segment_size) * backup.segment_size
