@@ -90,15 +90,34 @@ def test_currency_is_the_age_of_the_newest_covered_moment(month: Month) -> None:
 
 
 def test_retention_counts_what_runs_made_and_what_is_there(month: Month) -> None:
-    full, wal = report_of(month).retention
+    full, recent, wal = report_of(month).retention
     assert (full.what, full.promised_seconds, full.made, full.kept) == (
         "base backups",
         30 * 86400,
         2,
         2,
     )
+    assert (recent.what, recent.made, recent.missing) == ("recent backups", 0, [])
     assert (wal.made, wal.missing, wal.kept) == (192, [], 193)
     assert wal.oldest == SINCE
+
+
+def test_one_full_backup_a_day_is_enough(month: Month) -> None:
+    """Retention lets a second one of the day go; that is no breach."""
+    kept = month.catalog.backups(SYSTEM)[-1]
+    again = kept.stopped_at + timedelta(hours=1)
+    month.run("database_full_backup", again, 290, recovery_point_ids=["gone-by-retention"])
+    full, _, _ = report_of(month).retention
+    assert (full.made, full.missing) == (3, [])
+
+
+def test_an_incremental_that_is_gone_too_early_is_missed(month: Month) -> None:
+    """All of them are promised for the recent time."""
+    month.run(
+        "database_incremental_backup", UNTIL - timedelta(hours=1), 9, recovery_point_ids=["gone"]
+    )
+    _, recent, _ = report_of(month).retention
+    assert (recent.made, recent.missing) == (1, ["gone"])
 
 
 def test_stale_recovery_point_is_critical(month: Month) -> None:

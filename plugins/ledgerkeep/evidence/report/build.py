@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
@@ -15,6 +15,7 @@ from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.report.controls import security_controls
 from ledgerkeep.evidence.report.deviations import deviations, history_comparison
 from ledgerkeep.evidence.report.gather import Material
+from ledgerkeep.evidence.report.kept import retention_rows
 from ledgerkeep.evidence.report.looked_after import verification_of
 from ledgerkeep.evidence.report.model import (
     BackupRow,
@@ -27,7 +28,6 @@ from ledgerkeep.evidence.report.model import (
     FindingRow,
     RecoveryWindow,
     RestoreTestRow,
-    RetentionRow,
 )
 
 
@@ -37,7 +37,7 @@ def build_report(material: Material) -> ComplianceReport:
     controls = security_controls(material.policy, material.heads)
     currency = _currency(material, records)
     tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
-    retention = _retention(material, records)
+    retention = retention_rows(material, records)
     verification = verification_of(material, records)
     return ComplianceReport(
         environment=material.policy.environment,
@@ -237,49 +237,9 @@ def _covered(snapshots: list[CatalogSnapshot]) -> Iterator[datetime]:
 def _idle(records: list[EvidenceRecord]) -> Iterator[datetime]:
     """Shipping runs that found nothing: the server had written nothing that could be lost."""
     for record in records:
-        is_shipping = record.dag_id == f"{record.environment}_{_WAL}"
+        is_shipping = record.dag_id == f"{record.environment}_database_wal_shipping"
         if is_shipping and record.outcome == "success" and not record.recovery_point_ids:
             yield record.started_at
-
-
-def _retention(material: Material, records: list[EvidenceRecord]) -> list[RetentionRow]:
-    promised, snapshots = material.policy.database.retention, material.snapshots
-    backups = {one.id: one.stopped_at for snapshot in snapshots for one in snapshot.backups}
-    stretches = {one.id: one.covered_until for snapshot in snapshots for one in snapshot.stretches}
-    rows = [_retention_row(material.now, records, "base backups", promised.daily, backups, _FULL)]
-    if promised.wal is not None:
-        rows.append(_retention_row(material.now, records, "WAL", promised.wal, stretches, _WAL))
-    return rows
-
-
-_FULL = "database_full_backup"
-_WAL = "database_wal_shipping"
-
-
-def _retention_row(
-    now: datetime,
-    records: list[EvidenceRecord],
-    what: str,
-    promised: timedelta,
-    kept: dict[str, datetime],
-    action: str,
-) -> RetentionRow:
-    made = [
-        name
-        for record in records
-        if record.dag_id == f"{record.environment}_{action}" and record.outcome == "success"
-        if record.ended_at > now - promised
-        for name in record.recovery_point_ids
-    ]
-    return RetentionRow(
-        what=what,
-        promised_seconds=promised.total_seconds(),
-        made=len(made),
-        missing=[name for name in made if name not in kept],
-        kept=len(kept),
-        oldest=min(kept.values(), default=None),
-        newest=max(kept.values(), default=None),
-    )
 
 
 def _evidence_row(record: EvidenceRecord) -> EvidenceRow:
