@@ -10,7 +10,8 @@ import pytest
 from include.sandbox.objectstore import ObjectStoreServer
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import BaseBackup
+from ledgerkeep.catalog.models import BaseBackup, Fingerprint
+from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.fingerprint import take_fingerprint
 from ledgerkeep.database.postgres.full_backup import record_backup, take_full_backup
@@ -26,11 +27,14 @@ from ledgerkeep.policy.model import StandbySource, WalShipping
 from ledgerkeep.progress import no_progress
 from ledgerkeep.recovery.plan import plan_from_catalog
 from ledgerkeep.recovery.proof import first_target, prove_copy
+from ledgerkeep.recovery.replay import open_copy
 from ledgerkeep.recovery.restore import restore_cluster
 from ledgerkeep.recovery.room import Room
+from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
 from tests.conftest import Cluster
 from tests.database.postgres.backup_support import RUN, make_catalog, make_policy
+from tests.database.postgres.increment_support import incremental_backup
 from tests.database.postgres.wal_support import copy_of, small_cluster
 
 pytestmark = pytest.mark.integration
@@ -93,18 +97,39 @@ def test_backup_of_a_standby_with_the_primarys_wal_is_proven_identical(
     fingerprint = take_fingerprint(primary.address, catalog, run=RUN)
     ship_wal(primary.address, catalog, run=RUN)
 
+    chain = prove(catalog, fingerprint, room, place)
+    assert chain == [backup.id]
+
+
+def prove(catalog: Catalog, fingerprint: Fingerprint, room: Path, place: Place) -> list[str]:
+    """Restore to the fingerprint and compare; the backups that were used."""
     settings = WorkerSettings(postgres_programs=place.programs.directory, rooms=place.rooms)
-    plan = plan_from_catalog(catalog, backup.system_identifier, first_target(fingerprint))
-    assert plan.backup_id == backup.id
+    target = first_target(fingerprint)
+    plan = plan_from_catalog(catalog, fingerprint.system_identifier, target)
     restore_cluster(catalog, plan, room, settings=settings, run=RUN, purpose="test")
     proof = prove_copy(catalog, Room.open(room), fingerprint, settings=settings, run=RUN)
     assert proof.level == "proven"
+    return [one.id for one in plan.chain]
+
+
+def test_incremental_of_the_primary_builds_on_a_backup_of_the_standby(
+    pair: tuple[Cluster, Cluster], catalog: Catalog, room: Path, place: Place
+) -> None:
+    primary, standby = pair
+    full = back_up(primary, standby, catalog)
+    primary.execute("INSERT INTO event VALUES ('changed')")
+    increment = incremental_backup(primary, catalog)
+    assert increment.parent_id == full.id
+    primary.execute("INSERT INTO event VALUES ('shipped')")
+    fingerprint = take_fingerprint(primary.address, catalog, run=RUN)
+    ship_wal(primary.address, catalog, run=RUN)
+    assert prove(catalog, fingerprint, room, place) == [full.id, increment.id]
 
 
 def test_what_was_committed_before_the_backup_is_in_it(
-    pair: tuple[Cluster, Cluster], catalog: Catalog
+    pair: tuple[Cluster, Cluster], catalog: Catalog, room: Path, place: Place
 ) -> None:
-    """The backup waits until the standby has replayed it."""
+    """The backup waits until the standby has replayed it, and needs no other WAL then."""
     primary, standby = pair
     standby.execute("SELECT pg_wal_replay_pause()")
     primary.execute("INSERT INTO event VALUES ('while replay was paused')")
@@ -117,7 +142,19 @@ def test_what_was_committed_before_the_backup_is_in_it(
     assert " of WAL behind: it has replayed up to " in refused.value.message
     assert refused.value.hint.startswith("does it still follow the primary")
     standby.execute("SELECT pg_wal_replay_resume()")
-    assert back_up(primary, standby, catalog).stop_lsn >= written
+    backup = back_up(primary, standby, catalog)
+    assert backup.stop_lsn >= written
+
+    settings = WorkerSettings(postgres_programs=place.programs.directory, rooms=place.rooms)
+    plan = plan_from_catalog(catalog, backup.system_identifier, RecoveryTarget(latest=True))
+    assert plan.first_segment is None
+    restore_cluster(catalog, plan, room, settings=settings, run=RUN, purpose="test")
+    with (
+        open_copy(catalog, Room.open(room), settings=settings) as copy,
+        connect(copy.address) as connection,
+    ):
+        names = {name for (name,) in connection.execute("SELECT name FROM event")}
+    assert "while replay was paused" in names
 
 
 def _patient_for(catalog: Catalog, patience: timedelta) -> Catalog:
