@@ -112,6 +112,40 @@ def test_files_come_back_with_their_modes_and_tablespaces_below_the_room(tmp_pat
     assert (room.data / "pg_tblspc/16384/PG_18/5/16385").read_bytes() == b"rows" * 5000
 
 
+def test_incremental_files_that_say_nothing_share_one_file(tmp_path):
+    """Every relation has one in every incremental backup."""
+    nothing, less = b"\0" * 11 + b"\1", b"\0" * 11 + b"\2"
+    files = {
+        "base/1/INCREMENTAL.1": nothing,
+        "base/1/INCREMENTAL.2": nothing,
+        "base/5/INCREMENTAL.1": nothing,
+        "base/5/INCREMENTAL.2": less,
+        "base/5/plain": nothing,
+    }
+    data = extract(*stored({**DATA, **files}), tmp_path / "room").data
+    assert {path: (data / path).read_bytes() for path in files} == files
+    inodes = {path: (data / path).stat().st_ino for path in files}
+    assert len({inodes[path] for path in list(files)[:3]}) == 1
+    assert len(set(inodes.values())) == 3
+    assert {(data / path).stat().st_mode & 0o777 for path in files} == {0o640}
+
+
+def test_files_that_cannot_be_linked_are_files_of_their_own(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("too many links")
+
+    monkeypatch.setattr("ledgerkeep.recovery.unchanged.os.link", refuse)
+    files = {"base/1/INCREMENTAL.1": b"n" * 12, "base/1/INCREMENTAL.2": b"n" * 12}
+    data = extract(*stored({**DATA, **files}), tmp_path / "room").data
+    assert {path: (data / path).read_bytes() for path in files} == files
+
+
+def test_incremental_file_that_is_not_the_manifests_is_named(tmp_path):
+    path = "base/1/INCREMENTAL.1"
+    wrong = stored({**DATA, path: b"n" * 12}, manifest={**DATA, path: b"m" * 12})
+    assert f"the file {path} has 12 bytes" in refusal(*wrong, tmp_path / "room")
+
+
 def test_wal_is_let_through_without_being_in_the_manifest(tmp_path):
     with_wal = {**DATA, "pg_wal/000000010000000000000003": b"w" * 1000}
     room = extract(*stored(with_wal, manifest=DATA), tmp_path / "room")

@@ -26,6 +26,7 @@ from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKin
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
 from ledgerkeep.recovery.room import Destination
+from ledgerkeep.recovery.unchanged import UnchangedFiles, is_unchanged
 from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
@@ -117,6 +118,9 @@ class _ArchiveWriter:
         self._destination = destination
         self._root = str(destination.data)
         self._descriptor = -1
+        self._path = ""
+        self._unchanged = UnchangedFiles(account)
+        self._content: bytearray | None = None
         self._size = 0
         self._checksum = 0
         if archive.tablespace_oid is not None:
@@ -142,6 +146,8 @@ class _ArchiveWriter:
         path = f"{self._root}/{_inside(member.name)}"
         if member.kind is MemberKind.DIRECTORY:
             self._make_directory(Path(path), member.mode)
+        elif is_unchanged(path, member.size):
+            self._path, self._content = path, bytearray()
         elif member.kind is MemberKind.FILE and self._is_written(member.name):
             self._descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode
@@ -161,6 +167,8 @@ class _ArchiveWriter:
         """Write the next payload."""
         self._size += len(piece)
         self._checksum = crc32c(piece, self._checksum)
+        if self._content is not None:
+            self._content += piece
         if self._descriptor >= 0:
             size = len(piece)
             while piece:
@@ -180,6 +188,9 @@ class _ArchiveWriter:
                 f"the file {member.name} has {self._size} bytes and CRC-32C {self._checksum:08x}, "
                 f"the manifest says {known.size} and {known.crc32c:08x}"
             )
+        if self._content is not None:
+            self._unchanged.make(self._path, bytes(self._content), member.mode)
+            self._content = None
 
     def close(self) -> None:
         """Close the file under way, if any."""

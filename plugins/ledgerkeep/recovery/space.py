@@ -18,13 +18,10 @@ from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.database.postgres.manifest import Manifest, parse_manifest
 from ledgerkeep.recovery.combine import SHARING, choose_method
 from ledgerkeep.recovery.plan import RecoveryPlan
+from ledgerkeep.recovery.unchanged import INCREMENTAL, ONLY_A_HEADER
 
 MARGIN = 128 * 1024 * 1024
 """Bytes that must stay free beyond the copy itself: server log, temporary files, new WAL."""
-
-_INCREMENTAL = "INCREMENTAL."
-_ONLY_A_HEADER = 12
-"""Bytes of an incremental file in which nothing changed (PostgreSQL: basebackup_incremental.c)."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,10 @@ def combined_size(manifests: Sequence[Manifest]) -> CombinedSize:
     whole = rebuilt = 0
     for path, size in sizes[-1].items():
         folder, _, name = path.rpartition("/")
-        if not name.startswith(_INCREMENTAL):
+        if not name.startswith(INCREMENTAL):
             whole += size
             continue
-        plain = f"{folder}/{name.removeprefix(_INCREMENTAL)}"
+        plain = f"{folder}/{name.removeprefix(INCREMENTAL)}"
         bytes_at_most, changed = _rebuilt(sizes, path, plain)
         whole += bytes_at_most
         rebuilt += bytes_at_most if changed else 0
@@ -92,6 +89,6 @@ def _rebuilt(sizes: Sequence[dict[str, int]], path: str, plain: str) -> tuple[in
         if plain in files:
             return total + files[plain], changed
         size = files.get(path, 0)
-        changed = changed or size > _ONLY_A_HEADER
+        changed = changed or size > ONLY_A_HEADER
         total += size
     return total, changed
