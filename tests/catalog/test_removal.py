@@ -163,9 +163,9 @@ def test_a_killed_removal_leaves_nothing_half_and_is_finished_by_the_next(steps:
 
     for unfinished in made.unfinished_backups(SYSTEM):
         failing.delete_prefix(keys.backup("production", SYSTEM, unfinished))
-    remove_leftovers(made, made.snapshot(SYSTEM))
+    remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour())
     apply(made)
-    remove_leftovers(made, made.snapshot(SYSTEM))
+    remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour())
     assert {key for key in keys_of(made) if not key.startswith("removals/")} == NEW_OBJECTS
 
 
@@ -175,10 +175,34 @@ def test_segments_of_a_shipping_run_under_way_are_no_leftovers() -> None:
     store_all(made, NEW, stretch(48, 48, until=1), stretch(50, 51, until=2))
     for segment in (name(49), name(52), name(52, timeline=2), f"{name(53)}.partial"):
         made.store.put(keys.wal_segment("production", SYSTEM, segment), b"")
-    assert remove_leftovers(made, made.snapshot(SYSTEM)) == 1
+    assert remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour()) == 1
     assert f"wal/00000001/{name(49)}.zst" not in keys_of(made)
     assert f"wal/00000001/{name(52)}.zst" in keys_of(made)
     assert f"wal/00000002/{name(52, timeline=2)}.zst" in keys_of(made)
+
+
+def test_segments_within_the_window_stay_though_their_record_is_gone() -> None:
+    """Somebody may have removed the record by mistake, and can bring it back."""
+    made = catalog_on(MemoryStore())
+    store_all(made, NEW, stretch(48, 49, until=1), stretch(50, 51, until=2))
+    made.store.delete_prefix(keys.stretch("production", SYSTEM, 1, "s1-48"))
+    before = in_an_hour() - timedelta(hours=2)
+    assert remove_leftovers(made, made.snapshot(SYSTEM), older_than=before) == 0
+    assert f"wal/00000001/{name(48)}.zst" in keys_of(made)
+
+
+def test_what_a_killed_removal_left_of_a_timeline_is_found_without_any_stretch_of_it() -> None:
+    made = catalog_on(MemoryStore())
+    store_all(made, NEW, stretch(50, 51, until=2, timeline=2))
+    for segment in (name(3), f"{name(4)}.partial"):
+        made.store.put(keys.wal_segment("production", SYSTEM, segment), b"")
+    made.store.put(keys.wal_history("production", SYSTEM, 2), b"")
+    assert remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour()) == 2
+    assert {key for key in keys_of(made) if key.startswith("wal/")} == {
+        "wal/00000002/00000002.history",
+        f"wal/00000002/{name(50, timeline=2)}.zst",
+        f"wal/00000002/{name(51, timeline=2)}.zst",
+    }
 
 
 def test_the_proof_of_a_backup_that_was_recorded_meanwhile_is_no_leftover() -> None:
@@ -187,7 +211,7 @@ def test_the_proof_of_a_backup_that_was_recorded_meanwhile_is_no_leftover() -> N
     before = made.snapshot(SYSTEM)
     store_all(made, OLD[0], PROOF)
     before.proofs.update(made.proofs(SYSTEM))
-    assert remove_leftovers(made, before) == 0
+    assert remove_leftovers(made, before, older_than=in_an_hour()) == 0
     assert list(made.proofs(SYSTEM)) == ["old-full"]
 
 

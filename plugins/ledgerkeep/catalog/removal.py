@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.chain import by_id
-from ledgerkeep.catalog.lsn import is_segment_name, segment_name, segment_of
+from ledgerkeep.catalog.lsn import segment_name, segment_of
 from ledgerkeep.catalog.models import BaseBackup, WalStretch
 from ledgerkeep.catalog.retention import Decision, RetentionPlan
 from ledgerkeep.model import Record, UtcDatetime, utc_now
@@ -115,19 +116,24 @@ def apply_plan(
     return removal
 
 
-def remove_leftovers(catalog: Catalog, snapshot: CatalogSnapshot) -> int:
+def remove_leftovers(catalog: Catalog, snapshot: CatalogSnapshot, *, older_than: datetime) -> int:
     """Finish what a killed removal of WAL, or of proofs, has left; object versions removed.
 
-    A segment that no stretch names is one, if a stretch of its timeline ends after it: shipping
-    records in the order of the WAL, so it will never be named. What lies beyond the last stretch
-    is a shipping run's that is under way.
+    A segment that no stretch names is one, if a stretch after it exists: shipping records in the
+    order of the WAL, so it will never be named. What lies beyond the newest stretch is a shipping
+    run's that is under way.
+
+    :param older_than: the beginning of the WAL window. What is younger stays: somebody who lost a
+        record by mistake can still bring it back.
     """
     found = [*_unnamed_segments(catalog, snapshot), *_unowned_proofs(catalog, snapshot)]
     if not found:
         return 0
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="retention") as workers:
-        removed = sum(workers.map(catalog.store.delete_prefix, found))
-    logger.warning("removed %d objects that an interrupted removal had left", removed)
+        remove = partial(catalog.store.delete_prefix, older_than=older_than)
+        removed = sum(workers.map(remove, found))
+    if removed:
+        logger.warning("removed %d objects that an interrupted removal had left", removed)
     return removed
 
 
@@ -315,9 +321,7 @@ class _Places:
     def _segments(self, decision: Decision, staying: set[str]) -> Iterator[str]:
         stretch = self._stretches[decision.id]
         names = [name for name in _segment_names(stretch) if name not in staying]
-        # The beginning of the next segment, where the timeline was left inside it.
-        after = segment_of(stretch.timeline, stretch.end_lsn, stretch.segment_size)
-        for name in (*names, f"{after}.partial"):
+        for name in (*names, _partial_after(stretch)):
             yield keys.wal_segment(self._environment, self._cluster, name)
 
 
@@ -328,15 +332,27 @@ def _segment_names(stretch: WalStretch) -> Iterator[str]:
 
 
 def _unnamed_segments(catalog: Catalog, snapshot: CatalogSnapshot) -> Iterator[str]:
-    named: dict[int, set[str]] = {}
-    last: dict[int, str] = {}
+    environment, cluster = catalog.environment, snapshot.system_identifier
+    by_timeline: dict[int, list[WalStretch]] = {}
     for stretch in snapshot.stretches:
-        named.setdefault(stretch.timeline, set()).update(_segment_names(stretch))
-        last[stretch.timeline] = max(last.get(stretch.timeline, ""), stretch.last_segment)
-    for timeline, names in named.items():
-        for name in catalog.wal_names(snapshot.system_identifier, timeline, last=last[timeline]):
-            if is_segment_name(name) and name not in names:
-                yield keys.wal_segment(catalog.environment, snapshot.system_identifier, name)
+        by_timeline.setdefault(stretch.timeline, []).append(stretch)
+    newest = max(by_timeline, default=0)
+    root = keys.wal_timelines(environment, cluster)
+    for timeline in (int(name, 16) for name in catalog.store.list_directories(root)):
+        stretches = by_timeline.get(timeline, [])
+        if timeline > newest:
+            continue
+        # Shipping never goes back to a timeline that it has left, so there nothing is under way.
+        last = "" if timeline < newest else max(one.last_segment for one in stretches)
+        named = {name for one in stretches for name in (*_segment_names(one), _partial_after(one))}
+        for name in catalog.wal_names(cluster, timeline, last=last):
+            if name not in named and not name.endswith(".history"):
+                yield keys.wal_segment(environment, cluster, name)
+
+
+def _partial_after(stretch: WalStretch) -> str:
+    """The beginning of the next segment, where the timeline was left inside it."""
+    return f"{segment_of(stretch.timeline, stretch.end_lsn, stretch.segment_size)}.partial"
 
 
 def _unowned_proofs(catalog: Catalog, snapshot: CatalogSnapshot) -> Iterator[str]:

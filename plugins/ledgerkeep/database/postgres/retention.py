@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
@@ -98,7 +98,8 @@ def _apply(catalog: Catalog, cluster: str, *, run: str, now: datetime) -> Applie
     sweep_unfinished(catalog, cluster, run=run)
     held = active_hold_keys(catalog, cluster)
     stored = load_stored(catalog, cluster)
-    remove_leftovers(catalog, stored.snapshot)
+    window = catalog.policy.database.retention.wal or timedelta(0)
+    remove_leftovers(catalog, stored.snapshot, older_than=now - window)
     plan = _plan(catalog, stored, now)
     removal = apply_plan(
         catalog,
