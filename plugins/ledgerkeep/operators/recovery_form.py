@@ -1,7 +1,8 @@
 """The forms of the recovery DAGs, as Airflow shows them.
 
 A form is read by `ledgerkeep.recovery.request`, which says clearly what is wrong; what JSON schema
-can refuse, Airflow refuses before there is a run.
+can refuse, Airflow refuses before there is a run. What everybody has to look at is in no section:
+Airflow opens that part of the form by itself, and shows sections closed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ def point_in_time_form() -> dict[str, Param]:
             },
             title="Recover to",
             description="What kind of target it is.",
-            section="Where to",
         ),
         "target_value": Param(
             None,
@@ -54,7 +54,6 @@ def point_in_time_form() -> dict[str, Param]:
 | a transaction id | `4711`, as `pg_current_xact_id()` gives it |
 | a named restore point | its name |
 | the latest | nothing |""",
-            section="Where to",
             # Airflow shows the refused schema with what was typed, so the words help.
             **{
                 "not": {
@@ -74,7 +73,6 @@ def point_in_time_form() -> dict[str, Param]:
             },
             title="Stop",
             description="For the transaction that did the damage, choose: right before it.",
-            section="Where to",
         ),
         **_common(),
         "backup": Param(
@@ -110,7 +108,6 @@ def full_restore_form() -> dict[str, Param]:
             description="Id of a base backup, or `latest proven`: the newest that a restore test "
             "has shown to be identical to the source.",
             examples=["latest proven", "20260301T010000Z-F-1a2b3c4d"],
-            section="Where to",
         ),
         "through": Param(
             "latest",
@@ -121,7 +118,6 @@ def full_restore_form() -> dict[str, Param]:
                 "backup": "nothing more: exactly the state of the backup",
             },
             title="And then",
-            section="Where to",
         ),
         **_common(),
     }
@@ -140,7 +136,6 @@ def _common() -> dict[str, Param]:
             },
             title="What happened",
             description="Decides which recovery objectives it is measured against.",
-            section="Why",
         ),
         "reason": Param(
             type="string",
@@ -149,7 +144,6 @@ def _common() -> dict[str, Param]:
             title="Reason",
             description="For whoever approves it, and for the evidence: what happened, and the "
             "incident's number. No passwords or personal data.",
-            section="Why",
         ),
         "destination": Param(
             None,
@@ -160,7 +154,6 @@ def _common() -> dict[str, Param]:
             description="Directory on the recovery worker that is new or empty. Empty field: one "
             "below the worker's rooms, named after this run.",
             examples=["/srv/recovery/loans-1"],
-            section="What happens then",
         ),
         "afterwards": Param(
             "stopped",
@@ -173,6 +166,5 @@ def _common() -> dict[str, Param]:
             title="When it is restored and checked",
             description="Neither changes anything for the application: switching it over is "
             "always a person's step.",
-            section="What happens then",
         ),
     }
