@@ -19,8 +19,9 @@ from tests.recovery.samples import NOON, SYSTEM, backup, stretch
 pytestmark = pytest.mark.integration
 
 DATABASE = "AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_DATABASE"
-AGO = (utc_now() - timedelta(days=20) - NOON) / timedelta(minutes=1)
-"""Minutes of the samples' clock, twenty days ago."""
+_THEN = (utc_now() - timedelta(days=20)).replace(hour=12, minute=0, second=0, microsecond=0)
+AGO = (_THEN - NOON) / timedelta(minutes=1)
+"""At noon twenty days ago, in minutes of the samples' clock."""
 
 
 @pytest.fixture(autouse=True)
