@@ -104,6 +104,9 @@ def test_restore_test_proves_the_backup(protected: Protected) -> None:
     assert run.contribution("prove")["measurements"]["tables_compared"] == 10
     assert run.contribution("validate")["recovery_point_ids"] == [backup_id]
     assert run.contribution("validate")["measurements"]["expectations"] > 20
+    (integrity,) = run.contribution("validate")["criteria"]
+    assert integrity["met"]
+    assert "identical to the source in 10 tables, " in integrity["words"]
     assert protected.slots == ["ledgerkeep_production"]
 
 
