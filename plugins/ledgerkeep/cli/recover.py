@@ -47,7 +47,9 @@ def restore(arguments: Namespace, output: Output) -> int:
     )
     handover = hand_over(session.catalog, Room.open(destination), settings=settings)
     if output.machine:
-        output.document({**result.model_dump(mode="json"), "handover": handover.model_dump(mode="json")})
+        output.document(
+            {**result.model_dump(mode="json"), "handover": handover.model_dump(mode="json")}
+        )
         return 0
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
     output.lines(
