@@ -28,16 +28,18 @@ from ledgerkeep.operators.recovery import (
     PlanFullRestoreOperator,
     PlanPointInTimeOperator,
     PrepareRecoveryRoomOperator,
+    RestoreApprovedOperator,
     SettleRoomOperator,
     WriteRunbookOperator,
 )
-from ledgerkeep.operators.restore import RestoreClusterOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalOperator
+from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.room import Room
 from ledgerkeep.worker import worker_settings
 from tests.operators.conftest import Protected, database_connection
 from tests.operators.test_restore import back_up
+from tests.recovery.test_room import record as room_record
 
 pytestmark = pytest.mark.integration
 
@@ -89,7 +91,7 @@ def carry_out(run: Run, plan: Any, **hand_over: Any) -> tuple[dict[str, Any], st
     """The tasks after the plan but the approval; returns the handover and the runbook's key."""
     common = {"plan": plan, "destination": run.params.get("destination", ""), **ENVIRONMENT}
     run.do(PrepareRecoveryRoomOperator(task_id="prepare_room", **common))
-    restored = run.do(RestoreClusterOperator(task_id="restore", purpose="recovery", **common))
+    restored = run.do(RestoreApprovedOperator(task_id="restore", approval_required=False, **common))
     run.do(ValidateCopyOperator(task_id="validate", restored=restored, proven=None, **common))
     run.do(CheckApplicationOperator(task_id="check_application", slow_fails=False, **common))
     handover = run.do(
@@ -238,7 +240,7 @@ def test_copy_that_was_handed_over_is_never_touched_again(protected: Protected, 
     restored = run.returned["restore"]
     for task in (
         PrepareRecoveryRoomOperator(task_id="prepare_room", **again),
-        RestoreClusterOperator(task_id="restore", purpose="recovery", **again),
+        RestoreApprovedOperator(task_id="restore", approval_required=False, **again),
         ValidateCopyOperator(task_id="validate", restored=restored, proven=None, **again),
         CheckApplicationOperator(task_id="check_application", **again),
     ):
@@ -281,7 +283,7 @@ def test_copy_that_breaks_a_check_is_kept_and_its_run_says_where(
     plan = run.do(PlanPointInTimeOperator(task_id="plan", **ENVIRONMENT))
     run.do(PrepareRecoveryRoomOperator(task_id="prepare_room", plan=plan, **common))
     restored = run.do(
-        RestoreClusterOperator(task_id="restore", purpose="recovery", plan=plan, **common)
+        RestoreApprovedOperator(task_id="restore", approval_required=False, plan=plan, **common)
     )
     run.do(
         ValidateCopyOperator(
@@ -318,8 +320,8 @@ def test_restore_that_was_killed_starts_over_and_what_it_left_is_removed(
     room = Path(
         run.do(PrepareRecoveryRoomOperator(task_id="prepare_room", plan=plan, **ENVIRONMENT))
     )
-    restore = RestoreClusterOperator(
-        task_id="restore", purpose="recovery", plan=plan, **ENVIRONMENT
+    restore = RestoreApprovedOperator(
+        task_id="restore", approval_required=False, plan=plan, **ENVIRONMENT
     )
     run.do(restore)
     (room / "complete").unlink()
@@ -392,12 +394,16 @@ def test_full_restore_needs_a_proven_backup_or_a_name(protected: Protected, save
 # -- the approval
 
 
+PLAN = room_record().plan.model_dump(mode="json")
+
+
 def approval(**more: Any) -> ApproveRecoveryOperator:
     return ApproveRecoveryOperator(
         task_id="approve",
         subject="Recover?",
         body="facts",
         response_timeout=timedelta(hours=4),
+        plan=PLAN,
         **more,
         **ENVIRONMENT,
     )
@@ -419,7 +425,17 @@ def test_second_persons_approval_is_evidence(protected: Protected) -> None:
         "answer": "Approve",
         "answered_by": "bea",
         "answered_at": "2026-03-01T03:10:00+00:00",
+        "approved_plan": RecoveryPlan.model_validate(PLAN).digest(),
     }
+    restore = RestoreApprovedOperator(
+        task_id="restore",
+        approval=told,
+        approval_required=True,
+        plan={**PLAN, "timeline": 2},
+        **ENVIRONMENT,
+    )
+    with pytest.raises(AirflowFailException, match="another than the one that was approved"):
+        run.do(restore)
     assert run.contribution("approve")["facts"] == told
 
 

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from ledgerkeep.errors import RecoveryRejected
-from ledgerkeep.recovery.approval import Answer, judge, others, refuse_unknown_requester
+from ledgerkeep.recovery.approval import (
+    Answer,
+    judge,
+    others,
+    refuse_unknown_requester,
+    require_approval,
+)
 
 AT = datetime(2026, 3, 1, 3, 10, tzinfo=UTC)
 
@@ -97,3 +103,28 @@ def test_answer_is_evidence() -> None:
         "answered_at": "2026-03-01T03:10:00+00:00",
         "answer_ticket": "CHG-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("approval", "message", "hint"),
+    [
+        (
+            None,
+            "nobody has approved this recovery",
+            "clear the task approve: it has to be answered, not marked as success",
+        ),
+        (
+            {"answer": "Approve", "approved_plan": "old"},
+            "the plan is another than the one that was approved",
+            "clear the task approve, so that this plan is approved",
+        ),
+    ],
+)
+def test_only_the_plan_that_was_approved_is_carried_out(
+    approval: dict[str, str] | None, message: str, hint: str
+) -> None:
+    """Neither a task marked as successful by hand nor a plan made anew gets past it."""
+    require_approval({"approved_plan": "new"}, "new")
+    with pytest.raises(RecoveryRejected) as caught:
+        require_approval(approval, "new")
+    assert (caught.value.message, caught.value.hint) == (message, hint)

@@ -26,8 +26,9 @@ _ASKED_AT = "asked_at"
 class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
     """Ask a second person; succeed only if one approves who did not ask for it.
 
-    Returns who answered what and when.
+    Returns who answered what and when, and the digest of the plan that was approved.
 
+    :param plan: what the plan's task returned (templated)
     :param approvers: Airflow users who may approve; empty: everybody but who asked
     :param response_timeout: without an answer within it the recovery is rejected
     :param subject: what is asked (templated)
@@ -37,10 +38,16 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
     template_fields: Sequence[str] = (
         *LedgerkeepOperator.template_fields,
         *HITLOperator.template_fields,
+        "plan",
     )
 
     def __init__(
-        self, *, approvers: Sequence[str] = (), response_timeout: timedelta, **kwargs: Any
+        self,
+        *,
+        plan: Any,
+        approvers: Sequence[str] = (),
+        response_timeout: timedelta,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             response_timeout=response_timeout,
@@ -48,6 +55,7 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
             fail_on_reject=True,
             **kwargs,
         )
+        self.plan = plan
         self.approvers = list(approvers)
 
     def execute(self, context: Context) -> Any:
@@ -68,10 +76,12 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         """Judge the answer."""
         from ledgerkeep.errors import RecoveryRejected
-        from ledgerkeep.recovery.approval import judge, refuse_unknown_requester
+        from ledgerkeep.recovery.approval import APPROVED_PLAN, judge, refuse_unknown_requester
+        from ledgerkeep.recovery.plan import RecoveryPlan
 
         answer = _answer(event)
-        facts = answer.facts()
+        digest = RecoveryPlan.model_validate(self.plan).digest()
+        facts = {**answer.facts(), APPROVED_PLAN: digest}
         try:
             judge(
                 answer,

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
-from ledgerkeep.operators.restore import PrepareRoomOperator, RoomOperator
+from ledgerkeep.operators.restore import (
+    PrepareRoomOperator,
+    RestoreClusterOperator,
+    RoomOperator,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -125,6 +129,31 @@ class PrepareRecoveryRoomOperator(PrepareRoomOperator):
         directory: str = super().execute(context)
         self.contribute(context, facts={"destination": directory})
         return directory
+
+
+class RestoreApprovedOperator(RestoreClusterOperator):
+    """Restore for good, and only the plan that was approved.
+
+    :param approval: what `ApproveRecoveryOperator` returned (templated)
+    :param approval_required: whether the policy asks for one
+    """
+
+    template_fields: Sequence[str] = (*RestoreClusterOperator.template_fields, "approval")
+
+    def __init__(self, *, approval: Any = None, approval_required: bool, **kwargs: Any) -> None:
+        super().__init__(purpose="recovery", **kwargs)
+        self.approval = approval
+        self.approval_required = approval_required
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask for the approval once more, then restore."""
+        from ledgerkeep.recovery.approval import require_approval
+
+        if self.approval_required:
+            with self.ending_well(context):
+                require_approval(self.approval, self.recovery_plan().digest())
+        restored: dict[str, Any] = super().execute(context)
+        return restored
 
 
 class HandOverOperator(RoomOperator):

@@ -20,10 +20,10 @@ from ledgerkeep.operators.recovery import (
     REQUEST,
     HandOverOperator,
     PrepareRecoveryRoomOperator,
+    RestoreApprovedOperator,
     SettleRoomOperator,
     WriteRunbookOperator,
 )
-from ledgerkeep.operators.restore import RestoreClusterOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 
 if TYPE_CHECKING:
@@ -62,7 +62,13 @@ def carry_out(plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery) ->
     }
     planned = {**room, "plan": plan.output}
     prepare = PrepareRecoveryRoomOperator(task_id="prepare_room", **planned)
-    restore = RestoreClusterOperator(task_id="restore", purpose="recovery", **planned)
+    approve = _approval(plan, policy, recovery) if recovery.approval else None
+    restore = RestoreApprovedOperator(
+        task_id="restore",
+        approval=approve.output if approve else None,
+        approval_required=recovery.approval,
+        **planned,
+    )
     validate = ValidateCopyOperator(
         task_id="validate", restored=restore.output, proven=None, **planned
     )
@@ -73,7 +79,6 @@ def carry_out(plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery) ->
         afterwards=_asked("afterwards"),
         **planned,
     )
-    approve = _approval(policy, recovery) if recovery.approval else None
     runbook = WriteRunbookOperator(
         task_id="runbook",
         request=plan.output[REQUEST],
@@ -94,10 +99,13 @@ def _asked(field: str) -> str:
     return f"{{{{ ({request} or {{}}).get('{field}', '') }}}}"
 
 
-def _approval(policy: Policy, recovery: Recovery) -> ApproveRecoveryOperator:
+def _approval(
+    plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery
+) -> ApproveRecoveryOperator:
     return ApproveRecoveryOperator(
         task_id="approve",
         environment=policy.environment,
+        plan=plan.output,
         approvers=recovery.approvers,
         response_timeout=recovery.response_timeout,
         subject=f"Recover {policy.database.cluster}? {{{{ dag_run.run_id }}}}",

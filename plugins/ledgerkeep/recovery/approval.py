@@ -3,9 +3,12 @@
 Approved is only what a person other than the one who asked has approved, in time, and who may.
 Everything else is a rejection, silence included. Airflow itself lets nobody answer who is not in
 the policy's list; that is judged here once more, because this answer is what the evidence shows.
+
+An approval is of one plan, by its digest. Whoever restores asks for it again: a task that was
+marked as successful by hand has approved nothing, nor has an approval of a plan that was replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from ledgerkeep.errors import RecoveryRejected
@@ -13,6 +16,8 @@ from ledgerkeep.model import Record, UtcDatetime
 from ledgerkeep.policy.model import format_duration
 
 APPROVE = "Approve"
+APPROVED_PLAN = "approved_plan"
+"""Among the facts of an approval: the digest of the plan that it is of."""
 
 
 class Answer(Record):
@@ -97,4 +102,22 @@ def judge(answer: Answer, *, requester: str, approvers: Sequence[str], timeout: 
         raise RecoveryRejected(
             f"{answer.who} approved the recovery, but may not",
             hint=f"the policy's approvers are {', '.join(approvers)}",
+        )
+
+
+def require_approval(approval: Mapping[str, str] | None, plan_digest: str) -> None:
+    """Return when the recovery's plan is the one that was approved.
+
+    :param approval: what the approving task left; None: it left nothing.
+    :raises RecoveryRejected:
+    """
+    if not approval:
+        raise RecoveryRejected(
+            "nobody has approved this recovery",
+            hint="clear the task approve: it has to be answered, not marked as success",
+        )
+    if approval.get(APPROVED_PLAN) != plan_digest:
+        raise RecoveryRejected(
+            "the plan is another than the one that was approved",
+            hint="clear the task approve, so that this plan is approved",
         )

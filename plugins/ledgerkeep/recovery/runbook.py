@@ -14,6 +14,7 @@ import shlex
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
@@ -25,6 +26,9 @@ from ledgerkeep.recovery.handover import Handover, write_whole
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.request import RecoveryRequest
 from ledgerkeep.worker import WorkerSettings
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATE = "database_recovery.md.j2"
 NETWORK = "10.0.0.0/8"
@@ -52,17 +56,7 @@ def render_runbook(
     :param directory: the copy's room.
     :param wal_level: of the source when the backup was taken.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(  # noqa: S701 - Markdown, read as text
-        loader=FileSystemLoader(settings.runbooks),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return templates.get_template(TEMPLATE).render(
+    return _template(settings.runbooks).render(
         plan=plan,
         request=request,
         handover=handover,
@@ -81,6 +75,20 @@ def render_runbook(
             for name, command in _commands(handover, source, policy, directory).items()
         },
     )
+
+
+def _template(directory: Path) -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(  # noqa: S701 - Markdown, read as text
+        loader=FileSystemLoader(directory),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return templates.get_template(TEMPLATE)
 
 
 def store_runbook(
