@@ -5,8 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.archive.record import YearlyArchive
 from ledgerkeep.catalog.models import Checked
 from ledgerkeep.evidence.report.model import ComplianceReport, ReportException
+from ledgerkeep.evidence.report.render import render_html
 from ledgerkeep.evidence.report.write import make_report
 from tests.evidence.month import SINCE, SYSTEM, Month, quiet
 from tests.evidence.support import replace
@@ -118,6 +121,38 @@ def test_an_incremental_that_is_gone_too_early_is_missed(month: Month) -> None:
     )
     _, recent, _ = report_of(month).retention
     assert (recent.made, recent.missing) == (1, ["gone"])
+
+
+def test_what_lies_in_the_vault_is_listed(month: Month) -> None:
+    """Whenever it was archived: it is kept for years."""
+    assert report_of(month).archives == []
+    archive = YearlyArchive(
+        id="2025-one",
+        environment="production",
+        cluster="loans",
+        system_identifier=SYSTEM,
+        year=2025,
+        recovery_point_id="one",
+        backup_ids=["one"],
+        level="proven",
+        findings=[],
+        archived_at=SINCE - timedelta(days=200),
+        run="run",
+        made_by="a test",
+        location="s3://vault",
+        storage_class="DEEP_ARCHIVE",
+        encryption="aws:kms",
+        locked_until=SINCE + timedelta(days=7 * 365),
+        stored_bytes=12_000_000,
+        objects=[],
+    )
+    month.store.put(keys.archive_record("production", SYSTEM, archive.id), archive.to_json())
+    (row,) = report_of(month).archives
+    assert (row.year, row.recovery_point_id, row.level) == (2025, "one", "proven")
+    assert (row.location, row.locked_until) == ("s3://vault", archive.locked_until)
+    page = render_html(report_of(month)).decode()
+    assert "In the vault of another account" in page
+    assert "DEEP_ARCHIVE" in page
 
 
 def test_stale_recovery_point_is_critical(month: Month) -> None:

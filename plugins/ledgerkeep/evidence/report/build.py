@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 import ledgerkeep
+from ledgerkeep.catalog.archive.record import YearlyArchive
 from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel, WalStretch
@@ -18,6 +19,7 @@ from ledgerkeep.evidence.report.gather import Material
 from ledgerkeep.evidence.report.kept import retention_rows
 from ledgerkeep.evidence.report.looked_after import verification_of
 from ledgerkeep.evidence.report.model import (
+    ArchiveRow,
     BackupRow,
     ComplianceReport,
     Coverage,
@@ -55,6 +57,7 @@ def build_report(material: Material) -> ComplianceReport:
         currency=currency,
         retention=retention,
         verification=verification,
+        archives=[_archive(archive) for archive in material.archives],
         controls=controls,
         exceptions=deviations(
             material, records, currency, tests, retention, verification, controls
@@ -240,6 +243,21 @@ def _idle(records: list[EvidenceRecord]) -> Iterator[datetime]:
         is_shipping = record.dag_id == f"{record.environment}_database_wal_shipping"
         if is_shipping and record.outcome == "success" and not record.recovery_point_ids:
             yield record.started_at
+
+
+def _archive(archive: YearlyArchive) -> ArchiveRow:
+    return ArchiveRow(
+        id=archive.id,
+        year=archive.year,
+        recovery_point_id=archive.recovery_point_id,
+        level=archive.level,
+        archived_at=archive.archived_at,
+        location=archive.location,
+        storage_class=archive.storage_class,
+        locked_until=archive.locked_until,
+        objects=len(archive.objects),
+        stored_bytes=archive.stored_bytes,
+    )
 
 
 def _evidence_row(record: EvidenceRecord) -> EvidenceRow:

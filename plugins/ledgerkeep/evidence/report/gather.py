@@ -11,6 +11,8 @@ from itertools import islice
 from pydantic import BaseModel, ValidationError
 
 from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.archive.make import archives
+from ledgerkeep.catalog.archive.record import YearlyArchive
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.models import Checked
 from ledgerkeep.errors import EvidenceChainBroken
@@ -36,6 +38,8 @@ class Material:
     records: list[EvidenceRecord]
     """Of the runs that started in the period, superseded ones among them."""
     snapshots: list[CatalogSnapshot]
+    archives: list[YearlyArchive]
+    """What lies in the vault, as this bucket knows it."""
     checked: dict[str, list[Checked]]
     """System identifier → what verifications have read back."""
     heads: list[ObjectHead]
@@ -77,6 +81,9 @@ def gather(
         now=now or utc_now(),
         records=_records(log, period, chain),
         snapshots=snapshots,
+        archives=[
+            archive for one in snapshots for archive in archives(catalog, one.system_identifier)
+        ],
         checked={
             one.system_identifier: catalog.checked(one.system_identifier) for one in snapshots
         },

@@ -155,6 +155,22 @@ class RetentionRow(Record):
     newest: UtcDatetime | None
 
 
+class ArchiveRow(Record):
+    """A recovery point in the vault of another account."""
+
+    id: str
+    year: int
+    recovery_point_id: str
+    level: LevelWord
+    """How far it had been shown to be good when it was archived."""
+    archived_at: UtcDatetime
+    location: str
+    storage_class: str
+    locked_until: UtcDatetime
+    objects: int
+    stored_bytes: int
+
+
 class Control(Record):
     """A security control: what the policy wants, what was found on stored objects."""
 
@@ -263,6 +279,8 @@ class ComplianceReport(Record):
     currency: Currency
     retention: list[RetentionRow]
     verification: Verification
+    archives: list[ArchiveRow]
+    """All that are in the vault, oldest first, whenever they were made."""
     controls: list[Control]
     exceptions: list[ReportException]
     findings: list[FindingRow]
