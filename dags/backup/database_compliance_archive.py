@@ -10,10 +10,10 @@ A run that was interrupted is gone on with. A year is archived once, unless a re
 named.
 """
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from ledgerkeep.operators.archive import ComplianceArchiveOperator
-from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.dags import dag_arguments, given, optional_text
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 
@@ -31,9 +31,7 @@ for policy in load_policies():
             doc=__doc__,
         ),
         params={
-            "recovery_point": Param(
-                "",
-                type="string",
+            "recovery_point": optional_text(
                 pattern=r"^[A-Za-z0-9-]{0,64}$",
                 title="Recovery point",
                 description="Id of the base backup to archive, also when this year has been "
@@ -44,7 +42,7 @@ for policy in load_policies():
         copy = ComplianceArchiveOperator(
             task_id="copy",
             environment=policy.environment,
-            recovery_point="{{ params.recovery_point }}",
+            recovery_point=given("recovery_point"),
         )
         verdict = VerdictOperator(task_id="verdict", environment=policy.environment, kind="backup")
         copy >> verdict

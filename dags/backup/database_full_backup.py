@@ -7,9 +7,9 @@ then records the recovery point.
 If it fails, nothing counts and nothing good is lost: the next run sweeps what was left.
 """
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments, recovery_points
+from ledgerkeep.operators.dags import dag_arguments, given, optional_text, recovery_points
 from ledgerkeep.operators.full_backup import BaseBackupOperator, RecordBackupOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
@@ -28,9 +28,7 @@ for policy in load_policies():
             doc=__doc__,
         ),
         params={
-            "adopt_timeline": Param(
-                "",
-                type="string",
+            "adopt_timeline": optional_text(
                 pattern=r"^\d*$",
                 title="Adopt timeline",
                 description="Only after a failover that lost WAL: the number of the timeline that "
@@ -41,7 +39,7 @@ for policy in load_policies():
         stream = BaseBackupOperator(
             task_id="stream",
             environment=policy.environment,
-            adopt_timeline="{{ params.adopt_timeline }}",
+            adopt_timeline=given("adopt_timeline"),
         )
         record = RecordBackupOperator(
             task_id="read_back_and_record",

@@ -8,9 +8,15 @@ The backup is kept until `database_deployment_verified` is run with the same id,
 after. A deployment that is tried again may be backed up again: each of its backups is kept.
 """
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments, deployment_param, recovery_points
+from ledgerkeep.operators.dags import (
+    dag_arguments,
+    deployment_param,
+    given,
+    optional_text,
+    recovery_points,
+)
 from ledgerkeep.operators.deployment import PreDeploymentBackupOperator
 from ledgerkeep.operators.full_backup import RecordBackupOperator
 from ledgerkeep.operators.verdict import VerdictOperator
@@ -30,9 +36,7 @@ for policy in load_policies():
         ),
         params={
             "deployment_id": deployment_param(),
-            "description": Param(
-                "",
-                type="string",
+            "description": optional_text(
                 maxLength=500,
                 title="Description",
                 description="What the deployment changes, for whoever reads the record later.",
@@ -43,7 +47,7 @@ for policy in load_policies():
             task_id="stream",
             environment=policy.environment,
             deployment_id="{{ params.deployment_id }}",
-            description="{{ params.description }}",
+            description=given("description"),
         )
         record = RecordBackupOperator(
             task_id="read_back_and_record",

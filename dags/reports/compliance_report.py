@@ -5,9 +5,9 @@ target, retention, security controls and exceptions: from the evidence chain, he
 own history. Stored as HTML and JSON of the same model, under lock.
 """
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.dags import dag_arguments, given, optional_text
 from ledgerkeep.operators.report import ComplianceReportOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
@@ -26,9 +26,7 @@ for policy in load_policies():
             doc=__doc__,
         ),
         params={
-            "month": Param(
-                "",
-                type="string",
+            "month": optional_text(
                 pattern=r"^(\d{4}-\d{2})?$",
                 title="Month",
                 description="Such as 2026-11. Empty: this month so far.",
@@ -38,7 +36,7 @@ for policy in load_policies():
         make = ComplianceReportOperator(
             task_id="make",
             environment=policy.environment,
-            month="{{ params.month }}",
+            month=given("month"),
         )
         verdict = VerdictOperator(task_id="verdict", environment=policy.environment, kind="report")
         make >> verdict

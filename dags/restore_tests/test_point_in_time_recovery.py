@@ -9,7 +9,7 @@ It has passed only if its `verdict` task succeeded.
 
 from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.dags import dag_arguments, given
 from ledgerkeep.operators.fingerprint import ProvableFingerprintOperator
 from ledgerkeep.operators.restore import PlanRecoveryOperator
 from ledgerkeep.operators.restore_test import carry_out, fingerprint_param
@@ -47,7 +47,7 @@ for policy in load_policies():
         fingerprint = ProvableFingerprintOperator(
             task_id="fingerprint",
             environment=environment,
-            stored="{{ params.fingerprint }}",
+            stored=given("fingerprint"),
         )
         ship = ShipWalPastOperator(
             task_id="ship_wal",

@@ -279,7 +279,7 @@ def test_param_is_checked_before_the_run(
     bag: DagBag, name: str, param: str, good: list[str], bad: list[str]
 ) -> None:
     asked = bag.dags[f"production_{name}"].params.get_param(param)
-    assert asked.resolve() == ""
+    assert asked.resolve() is None
     for value in good:
         assert asked.resolve(value) == value
     for value in bad:
@@ -364,3 +364,15 @@ def test_reading_the_dag_files_imports_nothing_heavy() -> None:
     assert [name for name in imported if name.startswith(tuple(HEAVY))] == []
     # The processor's own time, so that a busy machine does not count.
     assert seconds < 2
+
+
+def test_no_form_asks_again_for_a_field_that_may_stay_empty(bag: DagBag) -> None:
+    """Airflow's form takes an empty string for a field that was forgotten, and starts nothing."""
+    stuck = [
+        (dag_id, name)
+        for dag_id, dag in bag.dags.items()
+        for name in dag.params
+        if dag.params.get_param(name).schema.get("type") == "string"
+        and dag.params.get_param(name).value == ""
+    ]
+    assert stuck == []

@@ -54,6 +54,20 @@ def recovery_points(policy: Policy) -> Asset:
     )
 
 
+def optional_text(**schema: Any) -> Param:
+    """A field of a trigger form that may stay empty; `given` reads it.
+
+    Airflow's form takes an empty field of the type string for one that was forgotten, and does not
+    let the run start.
+    """
+    return Param(None, type=["null", "string"], **schema)
+
+
+def given(name: str) -> str:
+    """The template of a field that may stay empty: its text, or none."""
+    return f"{{{{ params.{name} or '' }}}}"
+
+
 def deployment_param() -> Param:
     """The field of a trigger form that asks for a deployment's id; it has to be filled in."""
     from ledgerkeep.catalog.deployments import DEPLOYMENT_ID

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from ledgerkeep.operators.dags import optional_text
 from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN, SHORTEST_REASON
 
 _NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
 _ID = r"^[A-Za-z0-9-]*$"
-_OPTIONAL = ["null", "string"]
-"""Airflow's form takes an empty field of the type string for one that was forgotten."""
 
 
 def point_in_time_form() -> dict[str, Param]:
@@ -34,9 +33,7 @@ def point_in_time_form() -> dict[str, Param]:
             title="Recover to",
             description="What kind of target it is.",
         ),
-        "target_value": Param(
-            None,
-            type=_OPTIONAL,
+        "target_value": optional_text(
             title="Target",
             maxLength=100,
             examples=[
@@ -75,9 +72,7 @@ def point_in_time_form() -> dict[str, Param]:
             description="For the transaction that did the damage, choose: right before it.",
         ),
         **_common(),
-        "backup": Param(
-            None,
-            type=_OPTIONAL,
+        "backup": optional_text(
             pattern=_ID,
             title="Base backup",
             description="Id of the backup to start from. Empty: the newest that fits, which is "
@@ -85,9 +80,7 @@ def point_in_time_form() -> dict[str, Param]:
             examples=["20260301T010000Z-F-1a2b3c4d"],
             section="Rarely needed",
         ),
-        "timeline": Param(
-            None,
-            type=_OPTIONAL,
+        "timeline": optional_text(
             pattern=r"^\d*$",
             title="Timeline",
             description="After a failover: the number of the timeline to follow. Empty: the "
@@ -145,9 +138,7 @@ def _common() -> dict[str, Param]:
             description="For whoever approves it, and for the evidence: what happened, and the "
             "incident's number. No passwords or personal data.",
         ),
-        "destination": Param(
-            None,
-            type=_OPTIONAL,
+        "destination": optional_text(
             pattern=DESTINATION,
             maxLength=200,
             title="Destination",

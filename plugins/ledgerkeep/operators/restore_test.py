@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
-
 from ledgerkeep.operators.application import CheckApplicationOperator
+from ledgerkeep.operators.dags import optional_text
 from ledgerkeep.operators.proof import ProveCopyOperator, ValidateCopyOperator
 from ledgerkeep.operators.restore import (
     PlanRecoveryOperator,
@@ -22,15 +21,15 @@ from ledgerkeep.operators.restore import (
 from ledgerkeep.operators.verdict import VerdictOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import Param
+
     from ledgerkeep.policy.model import Policy
 
 
 def fingerprint_param() -> dict[str, Param]:
     """The one thing a person may choose for a restore test."""
     return {
-        "fingerprint": Param(
-            "",
-            type="string",
+        "fingerprint": optional_text(
             title="Fingerprint",
             description="Id of a stored fingerprint to prove against, for when the source "
             "is gone. Empty: take a new one of the source.",

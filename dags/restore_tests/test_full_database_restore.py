@@ -10,7 +10,7 @@ It has passed only if its `verdict` task succeeded.
 
 from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.dags import dag_arguments, given
 from ledgerkeep.operators.fingerprint import ProvableFingerprintOperator
 from ledgerkeep.operators.restore import PlanChainOperator
 from ledgerkeep.operators.restore_test import carry_out, fingerprint_param
@@ -49,7 +49,7 @@ for policy in load_policies():
             fingerprint = ProvableFingerprintOperator(
                 task_id="fingerprint",
                 environment=environment,
-                stored="{{ params.fingerprint }}",
+                stored=given("fingerprint"),
             )
             ship = ShipWalPastOperator(
                 task_id="ship_wal", environment=environment, fingerprint_id=fingerprint.output
