@@ -39,7 +39,7 @@ def policy(databases: list[str], **fingerprint: Any) -> Policy:
                 "cluster": "loans",
                 "databases": databases,
                 "fingerprint": fingerprint,
-                "retention": {"daily": "7d"},
+                "retention": {"schedule": None, "daily": "7d"},
             },
             "objectives": dict.fromkeys(
                 (
