@@ -100,11 +100,11 @@ def test_a_commit_is_durable_seconds_later_while_the_run_goes_on(
 
 def test_a_run_records_one_stretch_that_follows_the_last(source: Cluster, slot: str) -> None:
     """However often it switched; the next kind of run follows without a gap, too."""
-    catalog = streaming_catalog(slot, interval="4s")
+    catalog = streaming_catalog(slot, interval="8s")
     first = ship_one(source, catalog)
     with streaming(source, catalog) as run:
         write_wal(source, 3)
-        time.sleep(1.5)
+        until(lambda: slot_position(source, slot) >= first.end_lsn + 3 * MEGABYTE)
         source.execute(COMMIT)
     (stretch,) = run.result().stretches
     assert stretch.start_lsn == first.end_lsn
