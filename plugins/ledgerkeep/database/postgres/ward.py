@@ -6,7 +6,8 @@ pipe and the ward ends the child. So a killed worker leaves no orphan, on any Un
 
 The ward is a shell script because it runs under the servers' account, which may not be able to
 reach our Python interpreter. Nothing in it comes from a parameter: the signal and the command are
-its arguments.
+its arguments. It waits for its own watcher, too: when it has ended, nothing of it holds a file or a
+lock any more.
 """
 
 import os
@@ -30,6 +31,7 @@ exec 3<&-
 wait "$child"
 status=$?
 kill "$watch" 2>/dev/null
+wait "$watch" 2>/dev/null
 exit "$status"
 """
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
