@@ -25,8 +25,9 @@ from include.sandbox.stage import Stage, perform
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.cli.airflow_api import AirflowApi, DagRun
+from ledgerkeep.cli.session import choose_cluster
 from ledgerkeep.database.postgres.address import ServerAddress, connect
-from ledgerkeep.errors import AirflowRefused, ProofMismatch
+from ledgerkeep.errors import ProofMismatch
 from ledgerkeep.progress import format_bytes
 from ledgerkeep.recovery.handover import Handover, start_copy, stop_copy
 from ledgerkeep.worker import WorkerSettings
@@ -174,10 +175,7 @@ def _count_copy(stage: Stage, recovery: DagRun) -> Counts:
 
 
 def _backups(catalog: Catalog) -> list[BaseBackup]:
-    clusters = catalog.system_identifiers()
-    if len(clusters) != 1:
-        raise AirflowRefused(f"the sandbox's bucket holds {len(clusters)} clusters")
-    return catalog.backups(clusters[0])
+    return catalog.backups(choose_cluster(catalog, None))
 
 
 def _months(stage: Stage, backups: list[BaseBackup]) -> Table:

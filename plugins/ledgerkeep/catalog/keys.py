@@ -148,8 +148,7 @@ def checked(environment: str, system_identifier: str) -> str:
 
 def checked_at(environment: str, system_identifier: str, at: datetime) -> str:
     """Key of what was read back up to a moment; the keys sort like the moments."""
-    name = f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
-    return f"{checked(environment, system_identifier)}{name}.json"
+    return f"{checked(environment, system_identifier)}{_moment(at)}.json"
 
 
 def archives(environment: str, system_identifier: str) -> str:
@@ -174,8 +173,7 @@ def removals(environment: str, system_identifier: str) -> str:
 
 def removal(environment: str, system_identifier: str, at: datetime) -> str:
     """Key of what retention set out to remove at a moment; the keys sort like the moments."""
-    name = f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
-    return f"{removals(environment, system_identifier)}{name}.json"
+    return f"{removals(environment, system_identifier)}{_moment(at)}.json"
 
 
 def indexes(environment: str, system_identifier: str, kind: str) -> str:
@@ -191,3 +189,8 @@ def evidence(environment: str) -> str:
 def reports(environment: str) -> str:
     """Prefix of the reports."""
     return f"{environment}/reports/"
+
+
+def _moment(at: datetime) -> str:
+    """A moment as a name: names sort like their moments."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
