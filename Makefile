@@ -49,7 +49,7 @@ status: $(INSTALLED) ## say what of the sandbox runs
 	$(SANDBOX) status
 
 test: $(INSTALLED) ## run every test, as many files side by side as there are cores (4 at most)
-	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## check style, types and the direction of imports
 	$(VENV)/ruff check

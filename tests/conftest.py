@@ -14,8 +14,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -24,6 +26,19 @@ from include.sandbox import objectstore  # noqa: E402
 from include.sandbox.place import Place, prepare_place  # noqa: E402
 from ledgerkeep.database.postgres.address import ServerAddress, connect  # noqa: E402
 from ledgerkeep.database.postgres.postmaster import Postmaster, init_cluster  # noqa: E402
+
+
+class FilesSideBySide(LoadFileScheduling):
+    """A file's tests stay in one process, and so do those of all end-to-end files: one Airflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return str(Path(file).parent) if "end_to_end" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesSideBySide:
+    """How the tests are shared out among the processes of a run."""
+    return FilesSideBySide(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,11 @@ def _recover(stage: Stage, moment: datetime) -> DagRun:
 
 @contextmanager
 def _approving(stage: Stage) -> Iterator[Any]:
-    """What a second person does: wait until it is asked for, and approve."""
+    """What a second person does: approve whenever asked.
+
+    Airflow asks a second time where the answer came before its scheduler had seen that the asking
+    task left its worker: it then takes the resumed task for a killed one, and tries again.
+    """
     secrets = stage.ours.state().secrets
     approver = AirflowApi(stage.url, "approver", secrets.airflow_approver)
     done = threading.Event()
@@ -138,7 +142,6 @@ def _approving(stage: Stage) -> Iterator[Any]:
             if waiting:
                 approver.answer(run, waiting[0], "Approve")
                 stage.console.print("the user `approver` approved it over the REST API")
-                return
 
     threads: list[threading.Thread] = []
 

@@ -75,22 +75,41 @@ class Recoveries:
         return "\n".join(self.api.log(run, task))
 
 
-def wait_until(what: str, holds: Callable[[], Any]) -> None:
-    """Return when it holds."""
+def wait_until(what: str, holds: Callable[[], Any], found: Callable[[], str]) -> None:
+    """Return when it holds; `found` says how things stand when it does not."""
     deadline = monotonic() + PATIENCE
     while not holds():
-        assert monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        assert monotonic() < deadline, f"not within {PATIENCE} s: {what}\n{found()}"
         sleep(0.5)
 
 
-def finish(api: AirflowApi, *runs: DagRun) -> None:
+def standing(api: AirflowApi, *runs: DagRun) -> str:
+    """Where each task of the runs stands, and the log of what neither passed nor waits its turn."""
+    lines = []
+    for run in runs:
+        for task in api.tasks(run):
+            lines.append(f"{run.name} {task.task_id}: {task.state}, try {task.try_number}")
+            if task.try_number and task.state not in ("success", "upstream_failed"):
+                lines += [f"    {line}" for line in api.log(run, task)[-20:]]
+    return "\n".join(lines)
+
+
+def finish(api: AirflowApi, *runs: DagRun, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Return when all runs have ended."""
-    wait_until("the runs end", lambda: all(api.state(run) in FINISHED for run in runs))
+
+    def ended() -> bool:
+        meanwhile()
+        return all(api.state(run) in FINISHED for run in runs)
+
+    wait_until("the runs end", ended, lambda: standing(api, *runs))
 
 
 def waits(api: AirflowApi, run: DagRun) -> bool:
-    """Whether the run waits for its approval."""
-    assert api.state(run) not in FINISHED
+    """Whether the run waits for its approval.
+
+    It can do so twice: Airflow takes a task that is resumed before its scheduler has seen it leave
+    its worker for a killed one, and tries it again. Answers here come at once, on a busy machine.
+    """
     return any(task.state == "awaiting_input" for task in api.tasks(run))
 
 
@@ -130,12 +149,23 @@ def recoveries(ours: Sandbox) -> Iterator[Recoveries]:
         "reason": "customer deleted by mistake, INC-7",
     }
     runs = [admin.trigger(RECOVERY, asked) for _ in range(3)]
-    wait_until("all three wait", lambda: all(waits(admin, run) for run in runs))
+    wait_until(
+        "all three wait",
+        lambda: all(waits(admin, run) for run in runs),
+        lambda: standing(admin, *runs),
+    )
     approved, rejected, own = runs
-    approver.answer(rejected, "approve", "Reject")
-    admin.answer(own, "approve", "Approve")
-    approver.answer(approved, "approve", "Approve")
-    finish(admin, *runs)
+
+    def answer() -> None:
+        for run, who, said in (
+            (rejected, approver, "Reject"),
+            (own, admin, "Approve"),
+            (approved, approver, "Approve"),
+        ):
+            if waits(admin, run):
+                who.answer(run, "approve", said)
+
+    finish(admin, *runs, meanwhile=answer)
     yield Recoveries(ours, admin, approved, rejected, own)
     for dag_id in dags:
         admin.switch(dag_id, on=False)
