@@ -38,10 +38,13 @@ def aws_url(ports: Ports) -> str:
     return f"http://127.0.0.1:{ports.aws}"
 
 
-def worker_variables(place: Place) -> dict[str, str]:
-    """Settings of Ledgerkeep's worker, see `ledgerkeep.worker`."""
+def worker_variables(place: Place, policies_in: Path = POLICIES) -> dict[str, str]:
+    """Settings of Ledgerkeep's worker, see `ledgerkeep.worker`.
+
+    :param policies_in: directory of the policy files.
+    """
     return {
-        "LEDGERKEEP_POLICIES": str(POLICIES),
+        "LEDGERKEEP_POLICIES": str(policies_in),
         "LEDGERKEEP_EXPECTATIONS": str(ROOT / "include" / "expectations"),
         "LEDGERKEEP_REPORT_TEMPLATES": str(ROOT / "include" / "reports"),
         "LEDGERKEEP_SQL": str(ROOT / "include" / "sql"),
@@ -106,9 +109,17 @@ def connections(state: State, policies: Iterable[Policy]) -> dict[str, str]:
 
 
 def airflow_variables(
-    state: State, home: Path, place: Place, policies: Iterable[Policy]
+    state: State,
+    home: Path,
+    place: Place,
+    policies: Iterable[Policy],
+    *,
+    policies_in: Path = POLICIES,
 ) -> dict[str, str]:
-    """The whole environment of the Airflow processes and of their tasks."""
+    """The whole environment of the Airflow processes and of their tasks.
+
+    :param policies_in: directory of the policy files.
+    """
     airflow_home = home / "airflow"
     metadata = (
         f"postgresql+psycopg2://postgres:{state.secrets.metadata_password}"
@@ -119,7 +130,7 @@ def airflow_variables(
     return {
         **inherited,
         **aws_variables(state),
-        **worker_variables(place),
+        **worker_variables(place, policies_in),
         **connections(state, policies),
         **_airflow_settings(state.ports, state.secrets),
         "PATH": f"{programs}:{inherited.get('PATH', '/usr/bin:/bin')}",
@@ -139,14 +150,19 @@ def passwords_file(home: Path) -> Path:
     return home / "airflow" / "passwords.json"
 
 
-def shell_lines(state: State, place: Place, policies: Iterable[Policy]) -> str:
-    """The text of `.sandbox/env`, for a shell to source."""
+def shell_lines(
+    state: State, place: Place, policies: Iterable[Policy], *, policies_in: Path = POLICIES
+) -> str:
+    """The text of `.sandbox/env`, for a shell to source.
+
+    :param policies_in: directory of the policy files.
+    """
     buckets = {policy.environment: policy.storage.bucket for policy in policies}
     variables = {
         "SANDBOX_DATABASE_URL": database_url(state),
         **aws_variables(state),
         "LEDGERKEEP_BUCKET": buckets["production"],
-        **worker_variables(place),
+        **worker_variables(place, policies_in),
         "AIRFLOW_API_URL": airflow_url(state.ports),
         "AIRFLOW_USERNAME": "admin",
         "AIRFLOW_PASSWORD": state.secrets.airflow_admin,

@@ -34,9 +34,11 @@ _ENDS_ON = {
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One sandbox; its directory decides everything."""
+    """One sandbox; its directory decides what is remembered, its policies what it runs."""
 
     home: Path
+    policies: Path = environment.POLICIES
+    """Directory of the policy files that it runs."""
 
     @property
     def env_file(self) -> Path:
@@ -73,14 +75,16 @@ def up(sandbox: Sandbox, *, size_mb: int = DEFAULT_SIZE_MB, say: Say = print) ->
         if is_up(sandbox):
             say(f"the sandbox is up already: {environment.airflow_url(state.ports)}")
             return False
-        refuse_broken_policies(environment.POLICIES)
+        refuse_broken_policies(sandbox.policies)
         place = sandbox.place()
         _end_everything(sandbox, place, state)
         if not state.ports.all_free():
             state = state.model_copy(update={"ports": Ports.choose()})
         try:
-            start_everything(Start(sandbox.home, place, state, size_mb, say))
-            shell = environment.shell_lines(state, place, load_policies(environment.POLICIES))
+            start_everything(Start(sandbox.home, place, state, sandbox.policies, size_mb, say))
+            shell = environment.shell_lines(
+                state, place, load_policies(sandbox.policies), policies_in=sandbox.policies
+            )
             write_private(sandbox.env_file, shell)
         except BaseException:
             _end_everything(sandbox, place, state)

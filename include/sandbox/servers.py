@@ -36,6 +36,8 @@ class Start:
     home: Path
     place: Place
     state: State
+    policies: Path
+    """Directory of the policy files."""
     size_mb: int
     say: Say
     _lock: Lock = field(default_factory=Lock)
@@ -125,7 +127,7 @@ def make_loan_database(server: ServerAddress, *, size_mb: int) -> int | None:
 
 
 def _start_store(start: Start) -> str:
-    secrets, policies = start.state.secrets, load_policies(environment.POLICIES)
+    secrets, policies = start.state.secrets, load_policies(start.policies)
     ours, theirs = environment.own_buckets(policies), environment.vault_buckets(policies)
     server = objectstore.start(
         start.home / "store",
@@ -186,7 +188,11 @@ def _start_airflow(start: Start) -> str:
             log=log,
             directory=start.home / "airflow",
             environment=environment.airflow_variables(
-                start.state, start.home, start.place, load_policies(environment.POLICIES)
+                start.state,
+                start.home,
+                start.place,
+                load_policies(start.policies),
+                policies_in=start.policies,
             ),
         ),
     )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from include.sandbox import sandbox
+from include.sandbox import environment, sandbox
 from include.sandbox.sandbox import Sandbox
 
 
@@ -16,10 +17,23 @@ def ours() -> Iterator[Sandbox]:
     """It is up, with a small loan database."""
     home = Path(tempfile.mkdtemp(prefix="lk-e-", dir="/var/tmp"))
     home.chmod(0o755)
-    made = Sandbox(home)
+    made = Sandbox(home, _policies(home / "policies"))
     try:
         sandbox.up(made, size_mb=20)
         yield made
     finally:
         sandbox.clean(made)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _policies(directory: Path) -> Path:
+    """As they are shipped, but staging ships its WAL without end."""
+    shutil.copytree(environment.POLICIES, directory)
+    staging = directory / "staging.yaml"
+    policy = yaml.safe_load(staging.read_text())
+    policy["database"]["wal_shipping"] |= {
+        "schedule": None,
+        "continuous": {"interval": "8s", "switch_after": "2s"},
+    }
+    staging.write_text(yaml.safe_dump(policy))
+    return directory
