@@ -7,6 +7,7 @@ import pytest
 
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.policy.load import load_policy
+from ledgerkeep.policy.model import ObjectLock
 from ledgerkeep.policy.sense import contradictions
 from tests.policy.support import POLICIES, broken, line_of
 
@@ -41,6 +42,13 @@ from tests.policy.support import POLICIES, broken, line_of
             "storage.object_lock.wal: found 4d, a lock longer than the retention it would "
             "block; allowed: at most 3d, as database.retention.wal",
             id="wal locked longer than kept",
+        ),
+        pytest.param(
+            [("incrementals: 3d", "incrementals: 4d")],
+            "incrementals: 4d",
+            "storage.object_lock.incrementals: found 4d, a lock longer than the retention it would "
+            "block; allowed: at most 3d, as database.retention.recent",
+            id="incrementals locked longer than kept",
         ),
         pytest.param(
             [("daily: 14d ", "daily: 14d\n    weekly: 10d")],
@@ -207,3 +215,42 @@ def test_retention_shorter_than_the_schedule_is_refused(tmp_path: Path) -> None:
     path = broken(tmp_path, "development", ("daily: 7d", "daily: 6d"))
     with pytest.raises(PolicyError, match="found 6d, less than passes between two full backups"):
         load_policy(path)
+
+
+def locked_incrementals(environment: str, **retention: object) -> list[str]:
+    """What is said about the lock on incrementals when the environment locks backups alike."""
+    policy = load_policy(POLICIES / f"{environment}.yaml")
+    week = timedelta(days=7)
+    lock = ObjectLock(backups=week, wal=timedelta(days=1), evidence=week)
+    kept = policy.database.retention.model_copy(update=retention)
+    changed = policy.model_copy(
+        update={
+            "storage": policy.storage.model_copy(update={"object_lock": lock}),
+            "database": policy.database.model_copy(update={"retention": kept}),
+        }
+    )
+    return [
+        f"{found}; {allowed}"
+        for path, found, allowed in contradictions(changed)
+        if path == ("storage", "object_lock", "incrementals")
+    ]
+
+
+def test_incrementals_are_locked_like_full_backups_unless_the_policy_says_how_long() -> None:
+    """Which is longer than they are kept, where nothing but the WAL window keeps them."""
+    assert locked_incrementals("production") == []
+    assert locked_incrementals("staging") == [
+        "1w, a lock longer than the retention it would block; "
+        "at most 3d, as database.retention.recent"
+    ]
+    assert locked_incrementals("staging", recent=None, wal=timedelta(days=2)) == [
+        "1w, a lock longer than the retention it would block; at most 2d, as database.retention.wal"
+    ]
+
+
+def test_a_lock_on_incrementals_that_nothing_keeps_is_refused() -> None:
+    assert locked_incrementals("development") == [
+        "1w, a lock on what no retention keeps; "
+        "database.retention.recent, at least as long as the lock"
+    ]
+    assert locked_incrementals("development", recent=timedelta(days=7)) == []

@@ -18,7 +18,7 @@ from ledgerkeep.database.postgres.ship_wal import ship_wal
 from ledgerkeep.errors import LedgerkeepError, ProofMismatch, RecoveryError, ValidationFailed
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import FingerprintPolicy, WalShipping
-from ledgerkeep.recovery.plan import RecoveryPlan, plan_from_catalog
+from ledgerkeep.recovery.plan import PlannedBackup, RecoveryPlan, plan_from_catalog
 from ledgerkeep.recovery.proof import first_target, last_target, prove_copy, record_proof
 from ledgerkeep.recovery.restore import restore_cluster
 from ledgerkeep.recovery.room import Room
@@ -216,7 +216,7 @@ class KeptProofs:
     def __init__(self) -> None:
         self.proofs: list[Proof] = []
 
-    def commit_proof(self, system_identifier: str, proof: Proof) -> None:
+    def commit_proof(self, system_identifier: str, proof: Proof, method: str) -> None:
         self.proofs.append(proof)
 
 
@@ -253,7 +253,8 @@ def test_level_follows_from_what_was_shown(
 ) -> None:
     """No level without all below it, and always the reason why it is not higher."""
     catalog = KeptProofs()
-    plan = RecoveryPlan.model_construct(backup_id="b1", system_identifier="1", chain=[])
+    planned = PlannedBackup(id="b1", method="full", stored_bytes=1, raw_bytes=1)
+    plan = RecoveryPlan.model_construct(backup_id="b1", system_identifier="1", chain=[planned])
 
     proof = record_proof(
         catalog,  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.index import Copy
 from ledgerkeep.catalog.models import (
+    BackupMethod,
     BaseBackup,
     Checked,
     Fingerprint,
@@ -176,7 +177,7 @@ class Catalog:
     def commit_backup(self, backup: BaseBackup) -> None:
         """Write the record of a base backup: from now on it exists."""
         prefix = keys.backup(backup.environment, backup.system_identifier, backup.id)
-        self.write(prefix + keys.RECOVERY_POINT, backup, self.retention("backups"))
+        self.write(prefix + keys.RECOVERY_POINT, backup, self.backup_retention(backup.method))
 
     def commit_stretch(self, stretch: WalStretch) -> None:
         """Write the record of a WAL stretch."""
@@ -190,26 +191,39 @@ class Catalog:
         key = keys.fingerprint(
             fingerprint.environment, fingerprint.system_identifier, fingerprint.id
         )
-        self.write(key, fingerprint, self.retention("backups"))
+        self.write(key, fingerprint, self.retention("wal"))
 
-    def commit_proof(self, system_identifier: str, proof: Proof) -> None:
-        """Write what was shown about a recovery point."""
+    def commit_proof(
+        self, system_identifier: str, proof: Proof, method: BackupMethod = "full"
+    ) -> None:
+        """Write what was shown about a backup.
+
+        :param method: of the backup: its proof is locked as long as it is.
+        """
         name = f"{proof.shown_at:%Y%m%dT%H%M%S%fZ}-{proof.level}"
         key = keys.proof(self.environment, system_identifier, proof.recovery_point_id, name)
-        self.write(key, proof, self.retention("backups"))
+        self.write(key, proof, self.backup_retention(method))
 
     def commit_checked(self, system_identifier: str, checked: Checked) -> None:
         """Write what was read back; without a lock, since it is removed when it has grown old."""
         key = keys.checked_at(self.environment, system_identifier, checked.at)
         self.write(key, checked, None)
 
+    def backup_retention(self, method: BackupMethod) -> Retention | None:
+        """The Object Lock retention the policy asks for on a backup, from now."""
+        return self.retention("backups" if method == "full" else "incrementals")
+
     def retention(self, kind: str) -> Retention | None:
-        """The Object Lock retention the policy asks for, from now: backups, wal or evidence."""
+        """The Object Lock retention the policy asks for, from now.
+
+        :param kind: backups (full ones), incrementals, wal or evidence.
+        """
         lock = self.policy.storage.object_lock
         if lock is None:
             return None
         lengths: dict[str, timedelta] = {
             "backups": lock.backups,
+            "incrementals": lock.of_incrementals,
             "wal": lock.wal,
             "evidence": lock.evidence,
         }

@@ -66,10 +66,13 @@ class Deployment(Record):
     description: str = ""
 
 
+BackupMethod = Literal["full", "incremental"]
+
+
 class StreamedBackup(RecoveryPointRecord):
     """A base backup as its stream left it: every byte stored, none of it read back yet."""
 
-    method: Literal["full", "incremental"] = "full"
+    method: BackupMethod = "full"
     """An incremental holds what changed since its parent, and is restored on top of it."""
     parent_id: str | None = None
     """The backup, full or incremental, that an incremental was taken on; None for a full one."""

@@ -69,9 +69,17 @@ class ObjectLock(PolicyModel):
     """How long a stored object can be deleted by nobody."""
 
     mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
-    backups: Duration = Field(description="Lock on backups and fingerprints.")
-    wal: Duration = Field(description="Lock on WAL segments.")
+    backups: Duration = Field(description="Lock on full backups.")
+    incrementals: Duration | None = Field(
+        default=None, description="Lock on incremental backups; null: as on full ones."
+    )
+    wal: Duration = Field(description="Lock on WAL, and on the fingerprints that it leads to.")
     evidence: Duration = Field(description="Lock on evidence records and reports.")
+
+    @property
+    def of_incrementals(self) -> timedelta:
+        """The lock on incremental backups, said or not."""
+        return self.backups if self.incrementals is None else self.incrementals
 
 
 class Storage(PolicyModel):

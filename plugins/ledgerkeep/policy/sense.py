@@ -89,11 +89,36 @@ def _object_lock(storage: Storage, database: Database) -> Iterator[Contradiction
         ("wal", lock.wal, kept.wal, "database.retention.wal"),
     ):
         if retained is not None and locked > retained:
-            yield (
-                ("storage", "object_lock", name),
-                f"{format_duration(locked)}, a lock longer than the retention it would block",
-                f"at most {format_duration(retained)}, as {kept_by}",
-            )
+            yield _locked_longer(name, locked, retained, kept_by)
+    if database.incremental_backup is not None:
+        yield from _locked_incrementals(lock.of_incrementals, kept)
+
+
+def _locked_incrementals(locked: timedelta, kept: DatabaseRetention) -> Iterator[Contradiction]:
+    """Nothing but `recent` and the WAL window keeps every incremental backup."""
+    spans = {"recent": kept.recent, "wal": kept.wal}
+    said = {name: length for name, length in spans.items() if length is not None}
+    if not said:
+        yield (
+            ("storage", "object_lock", "incrementals"),
+            f"{format_duration(locked)}, a lock on what no retention keeps",
+            "database.retention.recent, at least as long as the lock",
+        )
+        return
+    longest = max(said, key=lambda name: said[name])
+    if locked > said[longest]:
+        kept_by = f"database.retention.{longest}"
+        yield _locked_longer("incrementals", locked, said[longest], kept_by)
+
+
+def _locked_longer(
+    name: str, locked: timedelta, retained: timedelta, kept_by: str
+) -> Contradiction:
+    return (
+        ("storage", "object_lock", name),
+        f"{format_duration(locked)}, a lock longer than the retention it would block",
+        f"at most {format_duration(retained)}, as {kept_by}",
+    )
 
 
 def _retention(database: Database) -> Iterator[Contradiction]:

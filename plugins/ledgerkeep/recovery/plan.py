@@ -15,12 +15,11 @@ what the plan is made of, and `RecoveryPlan` with `describe()`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.chain import by_id, chain_of, is_whole
 from ledgerkeep.catalog.lsn import Lsn, format_lsn
-from ledgerkeep.catalog.models import BaseBackup, Proof
+from ledgerkeep.catalog.models import BackupMethod, BaseBackup, Proof
 from ledgerkeep.database.postgres.wal_tail import with_tail
 from ledgerkeep.errors import RecoveryPointMissing
 from ledgerkeep.model import Record, UtcDatetime, utc_now
@@ -41,7 +40,7 @@ class PlannedBackup(Record):
     """One backup of the chain that is restored."""
 
     id: str
-    method: Literal["full", "incremental"]
+    method: BackupMethod
     stored_bytes: int
     """Bytes to download."""
     raw_bytes: int

@@ -121,9 +121,11 @@ def record_proof(
             "stops_because": because or _unsaid(level, validated),
         }
     )
-    for ancestor in plan.chain[:-1]:
-        catalog.commit_proof(plan.system_identifier, _intact(ancestor.id, proof))
-    catalog.commit_proof(plan.system_identifier, proof)
+    *ancestors, restored = plan.chain
+    for ancestor in ancestors:
+        intact = _intact(ancestor.id, proof)
+        catalog.commit_proof(plan.system_identifier, intact, ancestor.method)
+    catalog.commit_proof(plan.system_identifier, proof, restored.method)
     return proof
 
 

@@ -187,7 +187,7 @@ def _check_parent(catalog: Catalog, streamed: StreamedBackup) -> None:
 
 
 def _retain(catalog: Catalog, backup: StreamedBackup) -> None:
-    retention = catalog.retention("backups")
+    retention = catalog.backup_retention(backup.method)
     if retention is None:
         return
     for archive in backup.archives:
@@ -204,7 +204,7 @@ def _prove(catalog: Catalog, backup: BaseBackup, found: ReadBack, run: str) -> P
         run=run,
         stops_because=f"all {found.files} files were read back; it has not been restored yet",
     )
-    catalog.commit_proof(backup.system_identifier, proof)
+    catalog.commit_proof(backup.system_identifier, proof, backup.method)
     return proof
 
 
