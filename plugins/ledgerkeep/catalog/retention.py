@@ -38,7 +38,8 @@ from ledgerkeep.catalog.periods import CLASSES, standing
 from ledgerkeep.catalog.retention_reasons import Keeping, Reason
 from ledgerkeep.catalog.retention_wal import WalRules
 from ledgerkeep.catalog.timelines import Switches
-from ledgerkeep.policy.model import DatabaseRetention, PreDeployment, format_duration
+from ledgerkeep.policy.model import DatabaseRetention, PreDeployment
+from ledgerkeep.policy.values import format_duration
 
 Kind = Literal["full backup", "incremental backup", "wal", "fingerprint", "history"]
 

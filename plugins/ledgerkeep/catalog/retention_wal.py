@@ -17,7 +17,7 @@ from ledgerkeep.catalog.catalog import CatalogSnapshot
 from ledgerkeep.catalog.models import BaseBackup, Fingerprint, StreamedBackup, WalStretch
 from ledgerkeep.catalog.retention_reasons import Keeping, Reason
 from ledgerkeep.catalog.timelines import Line, Switches, line_of
-from ledgerkeep.policy.model import format_duration
+from ledgerkeep.policy.values import format_duration
 
 
 class WalRules:

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.cli.output import Output
 from ledgerkeep.errors import AirflowRefused, LedgerkeepError, PolicyError
-from ledgerkeep.policy.model import Policy, format_duration
+from ledgerkeep.policy.model import Policy
+from ledgerkeep.policy.values import format_duration
 
 if TYPE_CHECKING:
     from ledgerkeep.cli.airflow_api import AirflowApi, DagRun

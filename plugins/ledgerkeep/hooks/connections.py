@@ -13,7 +13,9 @@ from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
     from ledgerkeep.database.postgres.address import ServerAddress
+    from ledgerkeep.policy.documents import Documents, Replica
     from ledgerkeep.policy.model import Policy
+    from ledgerkeep.storage.bucket import Bucket
     from ledgerkeep.storage.s3 import S3Store
     from ledgerkeep.storage.vault import OpenVault
 
@@ -58,6 +60,61 @@ def open_policy_store(policy: Policy, connection_id: str | None = None) -> S3Sto
         endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
     )
     return open_store(policy.storage, worker_settings(), access)
+
+
+def open_policy_documents(policy: Policy) -> Bucket:
+    """The documents' bucket of a policy, opened with its own AWS connection.
+
+    :raises PolicyError: the policy has no documents.
+    """
+    return _open_documents(policy, documents_of(policy))
+
+
+def open_policy_replica(policy: Policy) -> Bucket:
+    """The replica of the documents' bucket, opened with its own AWS connection.
+
+    :raises PolicyError: the policy has no replica.
+    """
+    from ledgerkeep.errors import PolicyError
+
+    replica = documents_of(policy).replica
+    if replica is None:
+        raise PolicyError(
+            f"the policy of {policy.environment} has no replica of the documents",
+            hint="add documents.replica to the policy",
+        )
+    return _open_documents(policy, replica)
+
+
+def documents_of(policy: Policy) -> Documents:
+    """The documents' section of a policy.
+
+    :raises PolicyError: the policy has none.
+    """
+    from ledgerkeep.errors import PolicyError
+
+    if policy.documents is None:
+        raise PolicyError(
+            f"the policy of {policy.environment} has no documents",
+            hint="add the section documents to the policy",
+        )
+    return policy.documents
+
+
+def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from ledgerkeep.storage.open import StoreAccess, open_documents
+    from ledgerkeep.worker import worker_settings
+
+    hook = AwsBaseHook(
+        aws_conn_id=documents.connection_id, client_type="s3", region_name=documents.region
+    )
+    access = StoreAccess(
+        session=hook.get_session(region_name=documents.region),
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+    )
+    return open_documents(documents, policy.storage, worker_settings(), access)
 
 
 def open_policy_vault(policy: Policy, connection_id: str | None = None) -> OpenVault:

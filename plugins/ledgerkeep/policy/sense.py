@@ -11,12 +11,11 @@ from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.model import (
     Database,
     DatabaseRetention,
-    Encryption,
     Policy,
     Storage,
-    format_duration,
 )
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
+from ledgerkeep.policy.values import Encryption, format_duration
 
 Contradiction = tuple[FieldPath, str, str]
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ledgerkeep.errors import RecoveryRejected
 from ledgerkeep.model import Record, UtcDatetime
-from ledgerkeep.policy.model import format_duration
+from ledgerkeep.policy.values import format_duration
 
 APPROVE = "Approve"
 APPROVED_PLAN = "approved_plan"

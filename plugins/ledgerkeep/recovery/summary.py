@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ledgerkeep.errors import PreflightFailed
-from ledgerkeep.policy.model import Objective, format_duration
+from ledgerkeep.policy.model import Objective
+from ledgerkeep.policy.values import format_duration
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.request import RecoveryRequest
 from ledgerkeep.recovery.room import Room

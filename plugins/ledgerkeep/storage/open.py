@@ -22,6 +22,7 @@ from obstore.store import S3Store as RangeClient
 
 from ledgerkeep.errors import StorageError
 from ledgerkeep.model import utc_now
+from ledgerkeep.policy.documents import Documents, Replica
 from ledgerkeep.policy.model import Storage
 from ledgerkeep.storage.bucket import Bucket
 from ledgerkeep.storage.ranges import RangeReader
@@ -62,10 +63,21 @@ def open_store(
     *,
     storage_class: str | None = None,
 ) -> S3Store:
+    """The policy's bucket as a store of ours, ready to use; see `open_bucket`."""
+    return S3Store(open_bucket(storage, settings, access, storage_class=storage_class))
+
+
+def open_bucket(
+    storage: Storage,
+    settings: WorkerSettings,
+    access: StoreAccess | None = None,
+    *,
+    storage_class: str | None = None,
+) -> Bucket:
     """The policy's bucket, ready to use; sends no request yet.
 
     :param access: None leaves endpoint and credentials to boto3's own chain.
-    :param storage_class: of everything that this store creates; None: STANDARD.
+    :param storage_class: of everything that is created in it; None: STANDARD.
     :raises StorageError: the endpoint or the configuration is not usable.
     """
     access = access or StoreAccess()
@@ -75,18 +87,39 @@ def open_store(
         aws_session_token=access.session_token,
     )
     client = _control_client(session, storage, access)
-    return S3Store(
-        Bucket(
-            name=storage.bucket,
-            client=client,
-            ranges=RangeReader(_range_client(session, storage, client)),
-            encryption=encryption_parameters(storage, settings),
-            patience=settings.store_patience,
-            part_size=storage.part_size_mib * 1024 * 1024,
-            concurrency=storage.concurrency,
-            storage_class=storage_class,
-        )
+    return Bucket(
+        name=storage.bucket,
+        client=client,
+        ranges=RangeReader(_range_client(session, storage, client)),
+        encryption=encryption_parameters(storage, settings),
+        patience=settings.store_patience,
+        part_size=storage.part_size_mib * 1024 * 1024,
+        concurrency=storage.concurrency,
+        storage_class=storage_class,
     )
+
+
+def open_documents(
+    documents: Documents | Replica,
+    storage: Storage,
+    settings: WorkerSettings,
+    access: StoreAccess | None = None,
+) -> Bucket:
+    """The bucket of the documents, or of their replica; sends no request yet.
+
+    :param storage: the environment's own, for how objects are sent (parts, addressing).
+    :raises StorageError: the endpoint or the configuration is not usable.
+    """
+    there = storage.model_copy(
+        update={
+            "connection_id": documents.connection_id,
+            "bucket": documents.bucket,
+            "region": documents.region,
+            "encryption": documents.encryption,
+            "object_lock": None,
+        }
+    )
+    return open_bucket(there, settings, access)
 
 
 def encryption_parameters(storage: Storage, settings: WorkerSettings) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""The documents' section of a policy: the bucket, its replica, and what is asked of both.
+
+Documents are protected where they are: by versions, a replica in another region, lifecycle and
+locks. Nothing copies them into the backup bucket; what Ledgerkeep adds is the check that all of
+this is so, the comparison with the replica and with the database's rows, and the way back.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ledgerkeep.policy.values import Cron, Duration, Encryption, Name, PolicyModel
+
+Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")]
+
+
+class DocumentTable(PolicyModel):
+    """The rows of the protected database that name the documents."""
+
+    database: Name
+    table: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][\w$]{0,62}$")]
+    id: Column = "id"
+    key: Column = Field(default="object_key", description="The object's key in the bucket.")
+    sha256: Column = Field(default="content_sha256", description="Of the object, in hexadecimal.")
+    size: Column = Field(default="size_bytes", description="Of the object, in bytes.")
+    recorded_at: Column = Field(default="uploaded_at", description="When the row was written.")
+
+
+class Replica(PolicyModel):
+    """The bucket in the second region, in this or another account."""
+
+    connection_id: Name
+    bucket: Name
+    region: Name
+    account_id: Annotated[str, Field(pattern=r"^\d{12}$")] | None = Field(
+        default=None, description="Of the account that owns the replica; null: this account."
+    )
+    encryption: Encryption = Encryption()
+    replication: Literal["continuous", "scheduled"] = Field(
+        description="continuous: the store's own replication; scheduled: documents_replication."
+    )
+
+
+class ScheduledReplication(PolicyModel):
+    """Copying to the replica what changed, where the store does not do it by itself."""
+
+    schedule: Cron | None
+
+
+class DocumentProtection(PolicyModel):
+    """What the bucket must be like."""
+
+    schedule: Cron | None
+
+
+class ReplicaConsistency(PolicyModel):
+    """Comparing every version with the replica."""
+
+    schedule: Cron | None
+
+
+class MetadataConsistency(PolicyModel):
+    """Comparing the database's rows with the objects."""
+
+    schedule: Cron | None
+
+
+class DocumentRecovery(PolicyModel):
+    """Recovery of documents on demand."""
+
+    approval: bool = Field(default=True, description="A second person has to approve the plan.")
+    approvers: list[Name] = Field(
+        default=[], description="Airflow users who may approve; empty: everybody but who asked."
+    )
+    response_timeout: Duration = Field(
+        default=timedelta(hours=4), description="Without an answer within it: rejected."
+    )
+    concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=16, description="Objects copied at the same time."
+    )
+
+
+class DocumentFailover(PolicyModel):
+    """Switching the application over to the replica and back."""
+
+    approval: bool = True
+
+
+class Documents(PolicyModel):
+    """Where the documents are, and how they are protected."""
+
+    connection_id: Name
+    bucket: Name
+    region: Name
+    encryption: Encryption = Encryption()
+    prefix: str = Field(default="", description="Of the documents' keys; empty: the whole bucket.")
+    rows: DocumentTable | None = Field(
+        default=None, description="Where the database keeps what the objects must be."
+    )
+    replica: Replica | None = None
+    replication: ScheduledReplication | None = None
+    protection: DocumentProtection | None = None
+    replica_consistency: ReplicaConsistency | None = None
+    metadata_consistency: MetadataConsistency | None = None
+    recovery: DocumentRecovery | None = None
+    failover: DocumentFailover | None = None
