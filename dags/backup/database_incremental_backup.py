@@ -6,6 +6,9 @@ object store, reads every file of it back, and only then records the recovery po
 A full backup is taken instead when there is a doubt that all changes would be in it (a failover or
 a restore, a gap in the summaries, switched page checksums), when the chain has its full length, or
 when the server is older than PostgreSQL 17; the recovery point and the run's evidence say why.
+
+While a full backup is being taken, no incremental is: the run ends green, its tasks skipped, and
+its evidence says which full backup it made way for. The next run takes its turn.
 """
 
 from airflow.sdk import DAG

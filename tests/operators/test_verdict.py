@@ -100,3 +100,21 @@ def test_contribution_that_does_not_fit_is_refused(protected: Protected) -> None
     with pytest.raises(EvidenceError, match="measurement"):
         run.do(verdict())
     assert evidence(protected) == []
+
+
+def test_skipped_task_passes_only_with_the_reason_that_nothing_was_to_be_taken(
+    protected: Protected,
+) -> None:
+    run = Run("production_test")
+    run.states |= {"stream": "skipped"}
+    with pytest.raises(AirflowFailException, match="the run did not pass: stream skipped\n"):
+        run.do(verdict())
+    reason = {"backup_id": "b1", "run": "full/1", "since": "2026-11-22T01:00:00Z"}
+    run.left["stream", CONTRIBUTION] = {"not_taken": reason}
+    run.states |= {"stream": "skipped", "other": "failed"}
+    with pytest.raises(AirflowFailException, match="the run did not pass: other failed\n"):
+        run.do(verdict())
+    run.states["other"] = "skipped"
+    assert run.do(verdict())["not_taken"] == (
+        "a full backup of full/1 is running since 2026-11-22 01:00:00Z"
+    )

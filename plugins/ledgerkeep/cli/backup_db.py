@@ -157,16 +157,18 @@ def _tell(run: DagRun, verdict: Mapping[str, Any], seconds: float, output: Outpu
             {
                 "run": run.name,
                 "recovery_points": points,
+                "not_taken": verdict.get("not_taken"),
                 "measurements": verdict.get("measurements", {}),
                 "evidence": verdict.get("evidence"),
                 "seconds": round(seconds, 1),
             }
         )
         return
+    why = verdict.get("not_taken") or "nothing was written since the last one"
     output.lines(
         [
             *(f"recovery point: {point}" for point in points),
-            *([] if points else ["recovery point: none; nothing was written since the last one"]),
+            *([] if points else [f"recovery point: none; {why}"]),
             f"evidence:       {verdict.get('evidence')}",
         ]
     )

@@ -20,6 +20,7 @@ from ledgerkeep.evidence.criteria import Criterion, all_four, within_objectives
 from ledgerkeep.evidence.records import (
     EvidenceRecord,
     Finding,
+    NotTaken,
     Outcome,
     RunKind,
     Severity,
@@ -48,6 +49,7 @@ class Contribution(Record):
     """The policy's objective the run is measured against, e.g. `database_failure`."""
     criteria: list[Criterion] = []
     facts: dict[str, str] = {}
+    not_taken: NotTaken | None = None
     versions: dict[str, str] = {}
 
 
@@ -97,6 +99,7 @@ def collect_record(
             )
             for finding in findings
         ],
+        not_taken=next((part.not_taken for part in parts if part.not_taken), None),
         versions={**_programs(), **_merged([part.versions for part in parts])},
     )
 

@@ -38,6 +38,20 @@ class Target(Record):
     """None: depends on when the incident is detected."""
 
 
+class NotTaken(Record):
+    """Why the run of an incremental backup took none, and rightly so: a full one was under way."""
+
+    backup_id: str
+    """The full backup, recorded since or not."""
+    run: str
+    since: UtcDatetime
+
+    @property
+    def words(self) -> str:
+        """The reason as it is said while the full backup runs."""
+        return f"a full backup of {self.run} is running since {self.since:%Y-%m-%d %H:%M:%S}Z"
+
+
 class EvidenceRecord(Record):
     """One run of one DAG, as it ended."""
 
@@ -65,6 +79,8 @@ class EvidenceRecord(Record):
     facts: dict[str, str] = {}
     """What was decided, by whom, in words: `requested_by`, `reason`, `approved_by` …"""
     findings: list[Finding] = []
+    not_taken: NotTaken | None = None
+    """Of a backup: it passed without one, for this reason."""
     versions: dict[str, str] = {}
     """Program → version: ledgerkeep, airflow, python, server."""
 

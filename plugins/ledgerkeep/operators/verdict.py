@@ -3,7 +3,8 @@
 Airflow takes a run's state from its leaf tasks alone, so a run whose restore failed would be green
 if its last task only reported. This one runs whatever happened before it, writes the evidence
 record first, and then fails if anything else did not succeed. A run has passed exactly when its
-verdict task succeeded.
+verdict task succeeded. What was skipped did not succeed, unless a task said as evidence that there
+was rightly nothing to take.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ class VerdictOperator(LedgerkeepOperator):
         from ledgerkeep.evidence.chain import EvidenceLog
 
         states = self._states(context)
-        bad = {task: state for task, state in states.items() if state != "success"}
-        record = self._record(context, states, "failed" if bad else "success")
+        contributions = self._contributions(context, states)
+        good = {"success"}
+        if any(one.get("not_taken") for one in contributions):
+            good.add("skipped")
+        bad = {task: state for task, state in states.items() if state not in good}
+        record = self._record(context, states, contributions, "failed" if bad else "success")
         with self.ending_well(context):
             link = EvidenceLog(self.catalog.store, self.policy).append(record)
         self.log.info("evidence %d: %s", link.sequence, link.record_key)
@@ -51,11 +56,12 @@ class VerdictOperator(LedgerkeepOperator):
                 f"the run did not pass: {listed}\n"
                 f"Hint: the log of the first task that failed says what happened and what to do"
             )
-        return {
+        said: dict[str, Any] = {
             "evidence": link.record_key,
             "recovery_point_ids": record.recovery_point_ids,
             "measurements": record.measurements,
         }
+        return {**said, "not_taken": record.not_taken.words} if record.not_taken else said
 
     def _publish(self, record: EvidenceRecord) -> None:
         from ledgerkeep.hooks.metrics import MetricsNotPublished, publish_metrics
@@ -70,7 +76,13 @@ class VerdictOperator(LedgerkeepOperator):
         found = task.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id])[run.run_id]
         return {name: state or "none" for name, state in found.items() if name != self.task_id}
 
-    def _record(self, context: Context, states: dict[str, str], outcome: Outcome) -> EvidenceRecord:
+    def _record(
+        self,
+        context: Context,
+        states: dict[str, str],
+        contributions: list[dict[str, Any]],
+        outcome: Outcome,
+    ) -> EvidenceRecord:
         from ledgerkeep.evidence.collect import collect_record
 
         run = context["dag_run"]
@@ -83,7 +95,7 @@ class VerdictOperator(LedgerkeepOperator):
             started_at=run.start_date,
             triggered_by=run.triggering_user_name or str(run.run_type),
             tasks=states,
-            contributions=self._contributions(context, states),
+            contributions=contributions,
         )
 
     def _contributions(

@@ -15,11 +15,11 @@ from include.sandbox.objectstore import ObjectStoreServer, admin_client
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, ProofLevel
+from ledgerkeep.database.postgres.backup_turn import sweep_unfinished
 from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.full_backup import (
     find_streamed,
     record_backup,
-    sweep_unfinished,
     take_full_backup,
     verify_backup,
 )

@@ -149,7 +149,8 @@ def test_day_on_which_everything_ran_has_no_finding() -> None:
     assert told(part) == []
     # 26 hours without the last 30 minutes, which are not late yet: 1 full, 25 incrementals,
     # 102 shippings, 1 fingerprint
-    assert part.measurements == {"due": 129, "missing": 0, "late": 0, "worst_delay_seconds": 0}
+    nothing = dict.fromkeys(("missing", "not_taken", "late", "worst_delay_seconds"), 0)
+    assert part.measurements == {"due": 129, **nothing}
 
 
 def test_missing_full_backup_is_critical_and_its_failed_runs_are_named() -> None:
@@ -238,9 +239,73 @@ def test_full_backup_instead_of_an_incremental_counts() -> None:
 def test_incremental_that_had_to_wait_for_a_full_backup_is_not_missing() -> None:
     usual = facts()
     at = MIDNIGHT + 25 * HOUR + 30 * MINUTE
-    long = backup(MIDNIGHT + 25 * HOUR, minutes=50)
+    long = backup(MIDNIGHT + 25 * HOUR, minutes=50, run="full/1")
     kept = without(usual.backups, MIDNIGHT + 25 * HOUR, at)
-    assert told(check(facts(backups=[*kept, long]))) == []
+    part = check(facts(backups=[*kept, long]))
+    assert told(part) == [
+        (
+            "info",
+            "the incremental backup due 2026-03-03 01:30 UTC was not taken while a full backup of "
+            "full/1 ran since 2026-03-03 01:00 UTC",
+        )
+    ]
+    assert (part.measurements["missing"], part.measurements["not_taken"]) == (0, 1)
+
+
+def made_way(at: datetime, full: BaseBackup) -> EvidenceRecord:
+    """The evidence of an incremental backup that took none."""
+    reason = {"backup_id": full.id, "run": full.run, "since": full.started_at}
+    return run("database_incremental_backup", at + timedelta(seconds=9), not_taken=reason)
+
+
+def test_run_that_made_way_for_a_full_backup_says_why_nothing_was_taken() -> None:
+    """The full one failed in the end: that no incremental was taken for it is worth a look."""
+    usual = facts()
+    first = MIDNIGHT + 25 * HOUR + 30 * MINUTE
+    full = backup(MIDNIGHT + 25 * HOUR + 10 * MINUTE, minutes=170, run="full/1")
+    kept = without(usual.backups, first, first + HOUR)
+    known = [made_way(first, full), made_way(first + HOUR, full)]
+    words = (
+        "2 of 25 incremental backups, the first due 2026-03-03 01:30 UTC, were not taken while a "
+        "full backup of full/1 ran since 2026-03-03 01:10 UTC"
+    )
+    assert told(check(facts(backups=[*kept, full], records=known))) == [("info", words)]
+    part = check(facts(backups=kept, records=known))
+    assert told(part) == [("warning", f"{words}, which has not been recorded")]
+    assert part.grave == []
+
+
+def test_run_that_made_way_vouches_for_no_other_hour() -> None:
+    usual = facts()
+    at = MIDNIGHT + 25 * HOUR + 30 * MINUTE
+    full = backup(MIDNIGHT + 25 * HOUR + 10 * MINUTE, minutes=5, run="full/1")
+    kept = [*without(usual.backups, at, at + HOUR), full]
+    (reason, missing) = told(check(facts(backups=kept, records=[made_way(at, full)])))
+    assert reason[0] == "info"
+    assert missing == (
+        "critical",
+        "1 of 25 incremental backups due since 2026-03-02 05:30 UTC were not made, the first "
+        "at 2026-03-03 02:30 UTC",
+    )
+
+
+def test_run_that_made_way_is_no_backup_where_retention_keeps_few() -> None:
+    """There a run that passed vouches for an incremental that is gone already: not such a one."""
+    usual = facts()
+    at = MIDNIGHT + 9 * HOUR + 30 * MINUTE
+    full = backup(at - HOUR / 2, run="full/1")
+    known = facts(backups=without(usual.backups, at), records=[made_way(at, full)])
+    part = check(known, with_recent(policy_of("production"), recent=None))
+    assert [severity for severity, _ in told(part)] == ["warning"]
+    assert part.measurements["not_taken"] == 1
+
+
+def test_first_incremental_may_have_to_wait_for_the_first_full_backup() -> None:
+    """Nothing of the kind exists yet, and rightly so."""
+    begun = NOW - 3 * HOUR
+    long = backup(begun, minutes=175)
+    found = told(check(Facts(backups=[long], evidence_began=begun)))
+    assert not any("there is no incremental backup at all" in words for _, words in found)
 
 
 def test_several_missing_incrementals_are_one_finding() -> None:

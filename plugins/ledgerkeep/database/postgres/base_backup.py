@@ -20,7 +20,13 @@ import psycopg
 from ledgerkeep import __version__
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import Archive, BaseBackup, Deployment, StreamedBackup
+from ledgerkeep.catalog.models import (
+    Archive,
+    BackupMethod,
+    BaseBackup,
+    Deployment,
+    StreamedBackup,
+)
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.archive_upload import (
     Pack,
@@ -59,6 +65,8 @@ class BackupBegun(Record):
     id: str
     run: str
     at: UtcDatetime
+    """By the server's clock."""
+    method: BackupMethod = "full"
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,8 @@ def stream_base_backup(
     prefix = keys.backup(catalog.environment, before.system_identifier, backup_id)
     level = catalog.policy.storage.compression_level
     # An upload under way shows no object; with this one, the sweep finds the directory.
-    begun = BackupBegun(id=backup_id, run=origin.run, at=before.clock)
+    method: BackupMethod = "full" if parent is None else "incremental"
+    begun = BackupBegun(id=backup_id, run=origin.run, at=before.clock, method=method)
     catalog.store.put(prefix + BEGUN, begun.to_json(), content_type="application/json")
     options = _options(catalog, backup_id, parent)
     with open_backup_stream(standby or address, options) as stream:
@@ -144,7 +153,7 @@ def _streamed(
         created_at=after.clock,
         made_by=f"ledgerkeep {__version__}",
         run=begun.run,
-        method="incremental" if parent else "full",
+        method=begun.method,
         parent_id=parent.id if parent else None,
         full_because=origin.full_because,
         deployment=origin.deployment,

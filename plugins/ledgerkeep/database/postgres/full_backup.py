@@ -7,32 +7,16 @@ repeated: the first starts over and sweeps what was left, the second repeats its
 end. What was good before stays as it is, whatever happens here.
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-
-import psycopg
-
-from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, Proof, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.database.postgres.backup_turn import backup_turn
 from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
-from ledgerkeep.database.postgres.description import ServerDescription, describe
-from ledgerkeep.database.postgres.lineage import check_lineage
-from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.read_back import ReadBack, read_back
-from ledgerkeep.database.postgres.slots import ensure_slot
 from ledgerkeep.database.postgres.standby import await_standby
 from ledgerkeep.errors import ChainBroken, PageChecksumFailure, PolicyError, RecoveryPointMissing
 from ledgerkeep.model import utc_now
 from ledgerkeep.progress import Progress
-
-_READ_BACK_WITHIN = timedelta(hours=24)
-"""A streamed backup that no run has recorded after this time is swept."""
-
-logger = logging.getLogger(__name__)
 
 
 def take_full_backup(
@@ -75,31 +59,6 @@ def _patience(catalog: Catalog) -> float:
             hint="give it a section database.full_backup.standby",
         )
     return source.patience.total_seconds()
-
-
-@contextmanager
-def backup_turn(
-    address: ServerAddress, catalog: Catalog, *, run: str, adopt_timeline: int | None = None
-) -> Iterator[tuple[psycopg.Connection, ServerDescription]]:
-    """What comes before every base backup; for a block, nobody else takes or removes one.
-
-    Yields an ordinary connection, and the server as it is.
-
-    :param adopt_timeline: see `check_lineage`.
-    :raises OperationRunning, ForeignCluster, TimelineDiverged, DatabaseError, StorageError:
-    """
-    policy = catalog.policy.database
-    # One backup at a time: the lock lives in the server, so it holds across workers.
-    with operation_lock(address.lasting(), f"{catalog.environment}/base backup") as connection:
-        # Is this the cluster whose backups lie in that place?
-        server = describe(connection)
-        check_lineage(address, server, catalog, adopt_timeline=adopt_timeline)
-        # From before the backup on, the server keeps WAL for shipping: no gap behind the backup.
-        if policy.wal_shipping is not None:
-            ensure_slot(connection, policy.wal_shipping.slot)
-        # What killed runs have left costs money and proves nothing.
-        sweep_unfinished(catalog, server.system_identifier, run=run)
-        yield connection, server
 
 
 def record_backup(catalog: Catalog, backup_id: str, *, run: str, progress: Progress) -> BaseBackup:
@@ -148,28 +107,6 @@ def find_streamed(catalog: Catalog, backup_id: str) -> StreamedBackup:
         f"no backup {backup_id} was streamed to {catalog.store.location}/{catalog.environment}",
         hint="was it interrupted, and swept by a later run? take a new full backup",
     )
-
-
-def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> list[str]:
-    """Remove what interrupted backups have left; the ids. Call it under the operation's lock.
-
-    A backup whose stream is complete may be being read back by its own run at this moment, so it
-    is left for a day, unless it is this run's: then this is its retry, from the start.
-    """
-    swept = []
-    for backup_id in catalog.unfinished_backups(system_identifier):
-        streamed = catalog.streamed_backup(system_identifier, backup_id)
-        if streamed is not None and _may_be_recorded(streamed, run):
-            continue
-        prefix = keys.backup(catalog.environment, system_identifier, backup_id)
-        removed = catalog.store.delete_prefix(prefix)
-        logger.warning("removed unfinished backup %s (%d objects)", backup_id, removed)
-        swept.append(backup_id)
-    return swept
-
-
-def _may_be_recorded(streamed: StreamedBackup, run: str) -> bool:
-    return streamed.run != run and utc_now() - streamed.created_at < _READ_BACK_WITHIN
 
 
 def _check_parent(catalog: Catalog, streamed: StreamedBackup) -> None:

@@ -13,9 +13,9 @@ import psycopg
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup, StreamedBackup
 from ledgerkeep.database.postgres.address import ServerAddress
+from ledgerkeep.database.postgres.backup_turn import backup_turn, sweep_unfinished
 from ledgerkeep.database.postgres.base_backup import Origin, stream_base_backup
 from ledgerkeep.database.postgres.description import ServerDescription
-from ledgerkeep.database.postgres.full_backup import backup_turn, sweep_unfinished
 from ledgerkeep.database.postgres.increment import FIRST_VERSION, Full, Increment, decide
 from ledgerkeep.database.postgres.wal_summaries import read_summaries
 from ledgerkeep.errors import IncrementImpossible, ObjectCorrupt, ObjectMissing

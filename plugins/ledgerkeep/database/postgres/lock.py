@@ -8,6 +8,7 @@ retries it, and the log says why.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -41,6 +42,18 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
 def is_locked(connection: psycopg.Connection, operation: str) -> bool:
     """Whether somebody else than this connection holds the lock of `operation`."""
     return bool(_holders(connection, _number(operation)))
+
+
+def held_since(connection: psycopg.Connection, operation: str) -> datetime | None:
+    """When the session began that holds the lock of `operation`, by the server's clock.
+
+    None: nobody else holds it, or the role may not look into the session that does.
+    """
+    found = connection.execute(
+        "SELECT backend_start FROM pg_stat_activity WHERE pid = ANY(%s)",
+        [[pid for (pid,) in _holders(connection, _number(operation))]],
+    ).fetchone()
+    return None if found is None or found[0] is None else found[0].astimezone(UTC)
 
 
 def _number(operation: str) -> int:

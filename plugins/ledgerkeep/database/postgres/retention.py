@@ -25,7 +25,7 @@ from ledgerkeep.catalog.removal import Removal, apply_plan, remove_leftovers
 from ledgerkeep.catalog.retention import RetentionPlan, Stored, plan_retention
 from ledgerkeep.catalog.timelines import Switches
 from ledgerkeep.database.postgres.address import ServerAddress
-from ledgerkeep.database.postgres.full_backup import sweep_unfinished
+from ledgerkeep.database.postgres.backup_turn import sweep_unfinished, turn
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.timeline_history import parse_history
 from ledgerkeep.errors import StorageError
@@ -117,7 +117,7 @@ def _no_backup_begins(address: ServerAddress | None, catalog: Catalog) -> Iterat
         logger.warning("applied without the server's lock: somebody said that it is gone")
         yield
         return
-    with operation_lock(address.lasting(), f"{catalog.environment}/base backup"):
+    with operation_lock(address.lasting(), turn(catalog)):
         yield
 
 

@@ -4,7 +4,9 @@ The policy is asked, not Airflow: a DAG that was never switched on leaves no fai
 but the policy can tell that it is missing. Each time at which a schedule fires is held against what
 the catalog has. Where a run rightly leaves nothing behind (an idle database writes no WAL, a source
 without logical decoding gives no fingerprint) its evidence counts instead: it tells a run that had
-nothing to do from no run.
+nothing to do from no run. While a full backup is taken no incremental can be: a time of which the
+evidence, or the full backup itself, says so is neither made nor missing. It is counted and told, as
+a warning where that full backup has not been recorded.
 
 From when on is anything expected? Not before the environment's first evidence or recovery point;
 of one kind not before its own first, so that a section that was added to a policy is not missing
@@ -25,7 +27,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from ledgerkeep.catalog.models import BaseBackup, Fingerprint, WalStretch
-from ledgerkeep.evidence.records import EvidenceRecord, Severity
+from ledgerkeep.evidence.records import EvidenceRecord, NotTaken, Severity
 from ledgerkeep.evidence.report.words import duration, moment
 from ledgerkeep.evidence.verification.part import Part
 from ledgerkeep.policy.model import ContinuousShipping, Policy
@@ -66,10 +68,19 @@ class Facts:
         """When each run started."""
         return {one.run: one.started_at for one in self.records}
 
-    def in_full_backup(self, at: datetime) -> bool:
-        """Whether a full backup was being taken at a moment."""
-        fulls = (one for one in self.backups if one.method == "full")
-        return any(one.started_at <= at <= one.stopped_at for one in fulls)
+    def why_not_taken(self, dag_id: str, at: datetime, until: datetime) -> NotTaken | None:
+        """Why an incremental backup that was due could not be taken; None: it could.
+
+        Where no run of its own says so, a full backup that was being taken at that moment does:
+        the scheduler starts no second run beside one that is under way.
+        """
+        for one in self.runs(dag_id, "success"):
+            if one.not_taken is not None and at - CLOCKS <= one.started_at <= until:
+                return one.not_taken
+        for full in self.backups:
+            if full.method == "full" and full.started_at <= at <= full.stopped_at:
+                return NotTaken(backup_id=full.id, run=full.run or full.id, since=full.started_at)
+        return None
 
     def runs(self, dag_id: str, outcome: str) -> list[EvidenceRecord]:
         """The runs of a DAG that ended so."""
@@ -92,7 +103,8 @@ class _Kind:
 
 def check_completeness(policy: Policy, facts: Facts, *, since: datetime, now: datetime) -> Part:
     """Judge what was due in [since, now)."""
-    part = Part(measurements={"due": 0, "missing": 0, "late": 0, "worst_delay_seconds": 0})
+    figures = ("due", "missing", "not_taken", "late", "worst_delay_seconds")
+    part = Part(measurements=dict.fromkeys(figures, 0))
     began = facts.began
     if began is None:
         part.find("info", "nothing is stored yet, and no run has left evidence: nothing was due")
@@ -154,7 +166,7 @@ def _begun(backup: BaseBackup, facts: Facts) -> datetime:
 
 
 def _passed(facts: Facts, dag_id: str) -> list[datetime]:
-    return [one.started_at for one in facts.runs(dag_id, "success")]
+    return [one.started_at for one in facts.runs(dag_id, "success") if one.not_taken is None]
 
 
 def _sorted(*moments: Sequence[datetime]) -> list[datetime]:
@@ -178,7 +190,7 @@ def _judge(
     if not kind.made:
         until = min(now - delay, began + longest_interval(schedule) + CLOCKS)
         due = firings(schedule, began, until)
-        if due:
+        if any(_not_taken(kind, facts, at, until) is None for at in due):
             part.measurements["missing"] += 1
             words = f"there is no {kind.what} at all; the first was due {moment(due[0])}"
             part.find("critical", f"{words}{_why(facts, kind)}")
@@ -186,28 +198,65 @@ def _judge(
     due = firings(schedule, max(since, kind.made[0]), now - delay)
     late: list[tuple[timedelta, datetime]] = []
     missing: list[datetime] = []
+    not_taken: dict[datetime, NotTaken] = {}
     for place, at in enumerate(due):
         following = due[place + 1] if place + 1 < len(due) else now
-        waited = _waited(kind, facts, at, max(following - CLOCKS, at + delay + CLOCKS))
+        until = max(following - CLOCKS, at + delay + CLOCKS)
+        waited = _waited(kind, at, until)
         if waited is None:
-            missing.append(at)
+            reason = _not_taken(kind, facts, at, until)
+            missing += [at] if reason is None else []
+            not_taken |= {} if reason is None else {at: reason}
         elif waited >= delay + CLOCKS:
             late.append((waited, at))
     part.measurements["due"] += len(due)
     part.measurements["missing"] += len(missing)
+    part.measurements["not_taken"] += len(not_taken)
     part.measurements["late"] += len(late)
+    _tell_not_taken(part, facts, kind, due, not_taken)
     _tell_missing(part, facts, kind, due, missing)
     _tell_late(part, kind, due, late, delay)
 
 
-def _waited(kind: _Kind, facts: Facts, at: datetime, until: datetime) -> timedelta | None:
+def _waited(kind: _Kind, at: datetime, until: datetime) -> timedelta | None:
     """How long after it was due something was made; None: it was not, before `until`."""
     place = bisect_left(kind.made, at - CLOCKS)
     if place < len(kind.made) and kind.made[place] <= until:
         return max(timedelta(0), kind.made[place] - at)
-    if kind.what == _INCREMENTAL and facts.in_full_backup(at):
-        return timedelta(0)  # there is only one backup at a time
     return None
+
+
+def _not_taken(kind: _Kind, facts: Facts, at: datetime, until: datetime) -> NotTaken | None:
+    """Why nothing was made, and rightly so: there is only one backup at a time."""
+    if kind.what != _INCREMENTAL:
+        return None
+    return facts.why_not_taken(kind.dag_id, at, until)
+
+
+def _tell_not_taken(
+    part: Part,
+    facts: Facts,
+    kind: _Kind,
+    due: list[datetime],
+    not_taken: dict[datetime, NotTaken],
+) -> None:
+    recorded = {one.id for one in facts.backups}
+    by_full: dict[NotTaken, list[datetime]] = {}
+    for at, reason in not_taken.items():
+        by_full.setdefault(reason, []).append(at)
+    for full, hours in by_full.items():
+        count = f"the {kind.what} due {moment(hours[0])} was"
+        if len(hours) > 1:
+            count = (
+                f"{len(hours)} of {len(due)} {kind.several}, the first due {moment(hours[0])}, were"
+            )
+        words = (
+            f"{count} not taken while a full backup of {full.run} ran since {moment(full.since)}"
+        )
+        if full.backup_id in recorded:
+            part.find("info", words)
+        else:
+            part.find("warning", f"{words}, which has not been recorded")
 
 
 def _tell_missing(
