@@ -11,7 +11,7 @@ written: what a disaster costs is then seconds.
 
 from airflow.sdk import DAG
 
-from ledgerkeep.operators.dags import dag_arguments, recovery_points
+from ledgerkeep.operators.dags import BACK_TO_BACK, dag_arguments, recovery_points
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalOperator, StreamWalOperator
 from ledgerkeep.policy.load import load_policies
@@ -27,7 +27,7 @@ for policy in load_policies():
             "database_wal_shipping",
             component="database",
             kind="backup",
-            schedule="@continuous" if continuous else shipping.schedule,
+            schedule=BACK_TO_BACK if continuous else shipping.schedule,
             doc=__doc__,
         )
     ):

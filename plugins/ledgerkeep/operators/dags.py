@@ -9,14 +9,29 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param
+from airflow.sdk import Asset, CronTriggerTimetable, DeltaTriggerTimetable, Param
 
 if TYPE_CHECKING:
     from ledgerkeep.policy.model import Policy
 
 
+BACK_TO_BACK = DeltaTriggerTimetable(timedelta(seconds=1))
+"""One run after the other: the next is due a second after one began, and starts when it has ended.
+
+Airflow's `@continuous` begins an interval where the last one ended. After a run whose interval has
+no length (its own first one, or any run of a cron schedule) the next would have the same logical
+date, and then Airflow creates none, ever, with no more than a warning in the scheduler's log.
+"""
+
+
 def dag_arguments(
-    policy: Policy, name: str, *, component: str, kind: str, schedule: str | None, doc: str | None
+    policy: Policy,
+    name: str,
+    *,
+    component: str,
+    kind: str,
+    schedule: str | DeltaTriggerTimetable | None,
+    doc: str | None,
 ) -> dict[str, Any]:
     """Arguments of `airflow.sdk.DAG` for one environment's DAG.
 
@@ -27,7 +42,7 @@ def dag_arguments(
     :param name: component and action, such as `database_full_backup`
     :param component: what it is about: database, documents, configuration or evidence
     :param kind: backup, check, recovery, restore-test or report
-    :param schedule: cron in UTC; `@continuous`: one run after the other; None: on demand only
+    :param schedule: cron in UTC; or `BACK_TO_BACK`; None: on demand only
     """
     return {
         "dag_id": f"{policy.environment}_{name}",
@@ -81,7 +96,9 @@ def deployment_param() -> Param:
     )
 
 
-def _timetable(schedule: str | None) -> CronTriggerTimetable | str | None:
-    if schedule is None or schedule == "@continuous":
-        return schedule
-    return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(0))
+def _timetable(
+    schedule: str | DeltaTriggerTimetable | None,
+) -> CronTriggerTimetable | DeltaTriggerTimetable | None:
+    if isinstance(schedule, str):
+        return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(0))
+    return schedule
