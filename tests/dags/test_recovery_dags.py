@@ -56,7 +56,7 @@ def test_steps_follow_one_another_up_to_the_verdict(dags: dict[str, Any], name: 
     dag = dags[f"production_{name}"]
     for before, after in pairwise(WORK):
         assert before in dag.get_task(after).upstream_task_ids
-    assert dag.get_task("approve").upstream_task_ids == {"plan", "prepare_room"}
+    assert dag.get_task("approve").upstream_task_ids == {"prepare_room"}
     assert dag.get_task("restore").approval_required
     assert "approve" in dag.get_task("restore").upstream_task_ids
     assert {task.task_id for task in dag.tasks} == {*WORK, "approve"}

@@ -18,7 +18,7 @@ from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.operators.application import CheckApplicationOperator
-from ledgerkeep.operators.approval import ApproveRecoveryOperator
+from ledgerkeep.operators.approval import ApproveOperator
 from ledgerkeep.operators.full_backup import BaseBackupOperator
 from ledgerkeep.operators.proof import ValidateCopyOperator
 from ledgerkeep.operators.recovery import (
@@ -397,13 +397,13 @@ def test_full_restore_needs_a_proven_backup_or_a_name(protected: Protected, save
 PLAN = room_record().plan.model_dump(mode="json")
 
 
-def approval(**more: Any) -> ApproveRecoveryOperator:
-    return ApproveRecoveryOperator(
+def approval(**more: Any) -> ApproveOperator:
+    return ApproveOperator(
         task_id="approve",
         subject="Recover?",
         body="facts",
         response_timeout=timedelta(hours=4),
-        plan=PLAN,
+        plan_digest=RecoveryPlan.model_validate(PLAN).digest(),
         **more,
         **ENVIRONMENT,
     )

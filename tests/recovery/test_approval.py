@@ -67,6 +67,20 @@ def test_everything_else_is_a_rejection(
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
+def test_a_rejection_names_what_was_rejected() -> None:
+    """An approval is also asked for a repair and for a failover."""
+    with pytest.raises(RecoveryRejected) as caught:
+        judge(
+            answer(chosen="Reject"),
+            requester="dana",
+            approvers=(),
+            timeout=timedelta(hours=4),
+            change="failover",
+        )
+    assert caught.value.message == "bea rejected the failover"
+    assert caught.value.hint == "start the failover again when it is wanted after all"
+
+
 def test_requester_is_known_by_id_and_by_name() -> None:
     """Some auth managers tell a number as the id; the run names its starter by name."""
     given = Answer(chosen=["Approve"], at=AT, user_id="17", user_name="dana")

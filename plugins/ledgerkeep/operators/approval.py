@@ -1,4 +1,4 @@
-"""The approval of a recovery by a second person, as a task that waits for it.
+"""The approval of a recovery, a repair or a failover by a second person, as a task that waits.
 
 The task waits in Airflow's `awaiting_input` state: no worker is held meanwhile. What is approved is
 the plan as it stands; nothing is planned anew afterwards. A rejection, or no answer, fails the run.
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
     from ledgerkeep.recovery.approval import Answer
 
+PLAN_DIGEST = "plan_digest"
+"""XCom key under which a plan's task leaves the digest of what is to be approved."""
+DIGEST_OF_PLAN = f"{{{{ ti.xcom_pull(task_ids='plan', key='{PLAN_DIGEST}') }}}}"
 _ASKED_AT = "asked_at"
 
 
-class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
+class ApproveOperator(ApprovalOperator, LedgerkeepOperator):
     """Ask a second person; succeed only if one approves who did not ask for it.
 
     Returns who answered what and when, and the digest of the plan that was approved.
 
-    :param plan: what the plan's task returned (templated)
+    :param change: what is approved, in one word: recovery, repair, failover
+    :param plan_digest: the digest of the plan, which its task left in XCom (templated)
     :param approvers: Airflow users who may approve; empty: everybody but who asked
-    :param response_timeout: without an answer within it the recovery is rejected
+    :param response_timeout: without an answer within it, it is rejected
     :param subject: what is asked (templated)
     :param body: the facts that are needed to decide, in Markdown (templated)
     """
@@ -38,13 +42,14 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
     template_fields: Sequence[str] = (
         *LedgerkeepOperator.template_fields,
         *HITLOperator.template_fields,
-        "plan",
+        "plan_digest",
     )
 
     def __init__(
         self,
         *,
-        plan: Any,
+        change: str = "recovery",
+        plan_digest: str = DIGEST_OF_PLAN,
         approvers: Sequence[str] = (),
         response_timeout: timedelta,
         **kwargs: Any,
@@ -55,17 +60,18 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
             fail_on_reject=True,
             **kwargs,
         )
-        self.plan = plan
+        self.change = change
+        self.plan_digest = plan_digest
         self.approvers = list(approvers)
 
     def execute(self, context: Context) -> Any:
         """Ask."""
         from ledgerkeep.model import utc_now
-        from ledgerkeep.recovery.approval import others, refuse_unknown_requester
+        from ledgerkeep.recovery.approval import others
 
         with self.ending_well(context):
-            requester = refuse_unknown_requester(context["dag_run"].triggering_user_name)
-            may_answer = others(self.approvers, requester)
+            requester = self._requester(context)
+            may_answer = others(self.approvers, requester, self.change)
         self.assigned_users = [{"id": name, "name": name} for name in may_answer] or None
         context["ti"].xcom_push(key=_ASKED_AT, value=utc_now().isoformat())
         self.log.info(
@@ -76,18 +82,17 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         """Judge the answer."""
         from ledgerkeep.errors import RecoveryRejected
-        from ledgerkeep.recovery.approval import APPROVED_PLAN, judge, refuse_unknown_requester
-        from ledgerkeep.recovery.plan import RecoveryPlan
+        from ledgerkeep.recovery.approval import APPROVED_PLAN, judge
 
         answer = _answer(event)
-        digest = RecoveryPlan.model_validate(self.plan).digest()
-        facts = {**answer.facts(), APPROVED_PLAN: digest}
+        facts = {**answer.facts(), APPROVED_PLAN: self.plan_digest}
         try:
             judge(
                 answer,
-                requester=refuse_unknown_requester(context["dag_run"].triggering_user_name),
+                requester=self._requester(context),
                 approvers=self.approvers,
                 timeout=self.response_timeout,
+                change=self.change,
             )
         except RecoveryRejected as problem:
             finding = {"what": problem.message, "severity": "warning"}
@@ -97,6 +102,11 @@ class ApproveRecoveryOperator(ApprovalOperator, LedgerkeepOperator):
         self.log.info("approved by %s at %s", answer.who, answer.at.isoformat())
         self.contribute(context, facts=facts, measurements=self._waited(context, answer))
         return facts
+
+    def _requester(self, context: Context) -> str:
+        from ledgerkeep.recovery.approval import refuse_unknown_requester
+
+        return refuse_unknown_requester(context["dag_run"].triggering_user_name, self.change)
 
     def _waited(self, context: Context, answer: Answer) -> dict[str, float]:
         from datetime import datetime

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule
 
+from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 from ledgerkeep.operators.restore import (
     PrepareRoomOperator,
@@ -57,6 +58,7 @@ class PlanOnDemandOperator(LedgerkeepOperator):
             self.log.warning("%s", doubt)
         task = context["ti"]
         task.xcom_push(key=READABLE, value=summarise(plan, request, asked_by, objective))
+        task.xcom_push(key=PLAN_DIGEST, value=plan.digest())
         task.xcom_push(key=REQUEST, value=request.model_dump(mode="json"))
         self._contribute_plan(context, request, plan, asked_by, doubts)
         planned: dict[str, Any] = plan.model_dump(mode="json")
@@ -134,7 +136,7 @@ class PrepareRecoveryRoomOperator(PrepareRoomOperator):
 class RestoreApprovedOperator(RestoreClusterOperator):
     """Restore for good, and only the plan that was approved.
 
-    :param approval: what `ApproveRecoveryOperator` returned (templated)
+    :param approval: what `ApproveOperator` returned (templated)
     :param approval_required: whether the policy asks for one
     """
 
@@ -204,7 +206,7 @@ class WriteRunbookOperator(RoomOperator):
 
     :param request: the form as it was understood (templated)
     :param handover: what `HandOverOperator` returned (templated)
-    :param approval: what `ApproveRecoveryOperator` returned; None: none was needed (templated)
+    :param approval: what `ApproveOperator` returned; None: none was needed (templated)
     """
 
     template_fields: Sequence[str] = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ledgerkeep.operators.application import CheckApplicationOperator
-from ledgerkeep.operators.approval import ApproveRecoveryOperator
+from ledgerkeep.operators.approval import ApproveOperator
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.proof import ValidateCopyOperator
 from ledgerkeep.operators.recovery import (
@@ -62,7 +62,7 @@ def carry_out(plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery) ->
     }
     planned = {**room, "plan": plan.output}
     prepare = PrepareRecoveryRoomOperator(task_id="prepare_room", **planned)
-    approve = _approval(plan, policy, recovery) if recovery.approval else None
+    approve = _approval(policy, recovery) if recovery.approval else None
     restore = RestoreApprovedOperator(
         task_id="restore",
         approval=approve.output if approve else None,
@@ -99,13 +99,10 @@ def _asked(field: str) -> str:
     return f"{{{{ ({request} or {{}}).get('{field}', '') }}}}"
 
 
-def _approval(
-    plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery
-) -> ApproveRecoveryOperator:
-    return ApproveRecoveryOperator(
+def _approval(policy: Policy, recovery: Recovery) -> ApproveOperator:
+    return ApproveOperator(
         task_id="approve",
         environment=policy.environment,
-        plan=plan.output,
         approvers=recovery.approvers,
         response_timeout=recovery.response_timeout,
         subject=f"Recover {policy.database.cluster}? {{{{ dag_run.run_id }}}}",

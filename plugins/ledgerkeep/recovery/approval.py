@@ -1,10 +1,11 @@
-"""The second person's word on a recovery: a pure decision, so that it can be tested to the letter.
+"""The second person's word on a change: a pure decision, so that it can be tested to the letter.
 
-Approved is only what a person other than the one who asked has approved, in time, and who may.
-Everything else is a rejection, silence included. Airflow itself lets nobody answer who is not in
-the policy's list; that is judged here once more, because this answer is what the evidence shows.
+A change is a recovery, a repair or a failover: whatever touches production. Approved is only what a
+person other than the one who asked has approved, in time, and who may. Everything else is a
+rejection, silence included. Airflow itself lets nobody answer who is not in the policy's list;
+that is judged here once more, because this answer is what the evidence shows.
 
-An approval is of one plan, by its digest. Whoever restores asks for it again: a task that was
+An approval is of one plan, by its digest. Whoever carries it out asks for it again: a task that was
 marked as successful by hand has approved nothing, nor has an approval of a plan that was replaced.
 """
 
@@ -53,20 +54,21 @@ class Answer(Record):
         }
 
 
-def refuse_unknown_requester(requester: str | None) -> str:
-    """Who asked for the recovery.
+def refuse_unknown_requester(requester: str | None, change: str = "recovery") -> str:
+    """Who asked for the change.
 
     :raises RecoveryRejected: nobody knows, so a second person cannot be told from the first.
     """
     if not requester:
         raise RecoveryRejected(
-            "nobody is named as the one who asked for this recovery, so nobody else can approve it",
+            f"nobody is named as the one who asked for this {change}, "
+            "so nobody else can approve it",
             hint="start it as a person, in the Airflow UI or by its REST API",
         )
     return requester
 
 
-def others(approvers: Sequence[str], requester: str) -> list[str]:
+def others(approvers: Sequence[str], requester: str, change: str = "recovery") -> list[str]:
     """The policy's approvers but the one who asked; empty when the policy names none.
 
     :raises RecoveryRejected: the policy names nobody else.
@@ -74,46 +76,56 @@ def others(approvers: Sequence[str], requester: str) -> list[str]:
     left = [name for name in approvers if name != requester]
     if approvers and not left:
         raise RecoveryRejected(
-            f"nobody but {requester}, who asked for this recovery, may approve it",
-            hint="let somebody else ask for it, or name more people in database.recovery.approvers",
+            f"nobody but {requester}, who asked for this {change}, may approve it",
+            hint="let somebody else ask for it, or name more approvers in the policy",
         )
     return left
 
 
-def judge(answer: Answer, *, requester: str, approvers: Sequence[str], timeout: timedelta) -> None:
-    """Return when the recovery is approved.
+def judge(
+    answer: Answer,
+    *,
+    requester: str,
+    approvers: Sequence[str],
+    timeout: timedelta,
+    change: str = "recovery",
+) -> None:
+    """Return when the change is approved.
 
+    :param change: what it is, in one word.
     :raises RecoveryRejected: in every other case, saying which.
     """
-    again = "start the recovery again when it is wanted after all"
+    again = f"start the {change} again when it is wanted after all"
     if answer.user_id is None:
         raise RecoveryRejected(
-            f"nobody answered within {format_duration(timeout)}, so the recovery is rejected",
+            f"nobody answered within {format_duration(timeout)}, so the {change} is rejected",
             hint=f"{again}, and tell who shall approve it",
         )
     if answer.chosen != [APPROVE]:
-        raise RecoveryRejected(f"{answer.who} rejected the recovery", hint=again)
+        raise RecoveryRejected(f"{answer.who} rejected the {change}", hint=again)
     if answer.is_by(requester):
         raise RecoveryRejected(
-            f"{requester} asked for the recovery and approved it too: that takes a second person",
+            f"{requester} asked for the {change} and approved it too: that takes a second person",
             hint="start it again, and let somebody else approve it",
         )
     if approvers and not any(answer.is_by(name) for name in approvers):
         raise RecoveryRejected(
-            f"{answer.who} approved the recovery, but may not",
+            f"{answer.who} approved the {change}, but may not",
             hint=f"the policy's approvers are {', '.join(approvers)}",
         )
 
 
-def require_approval(approval: Mapping[str, str] | None, plan_digest: str) -> None:
-    """Return when the recovery's plan is the one that was approved.
+def require_approval(
+    approval: Mapping[str, str] | None, plan_digest: str, change: str = "recovery"
+) -> None:
+    """Return when the plan is the one that was approved.
 
     :param approval: what the approving task left; None: it left nothing.
     :raises RecoveryRejected:
     """
     if not approval:
         raise RecoveryRejected(
-            "nobody has approved this recovery",
+            f"nobody has approved this {change}",
             hint="clear the task approve: it has to be answered, not marked as success",
         )
     if approval.get(APPROVED_PLAN) != plan_digest:
