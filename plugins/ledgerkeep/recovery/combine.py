@@ -1,15 +1,16 @@
 """The backups of a chain, each in a directory of its own, put together to one data directory.
 
 PostgreSQL's own pg_combinebackup does that. It takes every block from the newest backup that has
-it, and checks that each backup begins where the one before it ended. What no incremental touched
-need not be written again, if the file system can share it: as a hard link (from PostgreSQL 18 on)
-or as a clone. What it can do is tried in the room itself, since neither the file system's name nor
-the system's says it for sure.
+it, and checks that each backup begins where the one before it ended. A file that is whole need not
+be written again, if the file system can share it: as a hard link (from PostgreSQL 18 on) or as a
+clone. What it can do is tried in the room itself, since neither the file system's name nor the
+system's says it for sure. So that as many files as possible are whole, the changed blocks are
+written into them before (see `changed_blocks`).
 
 With links the copy and the backups are the same files, and a server that starts on the copy would
 change both. So the backups are removed as soon as they are combined, whatever the method was.
 
-Public: `choose_method(directory, major) -> Method`, `combine_chain(...)`.
+Public: `choose_method(directory, major) -> Method`, `prepare_chain(...)`, `combine_chain(...)`.
 """
 
 import errno
@@ -27,6 +28,7 @@ from ledgerkeep.database.postgres.programs import Account, Programs
 from ledgerkeep.database.postgres.ward import Ward
 from ledgerkeep.errors import RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
+from ledgerkeep.recovery.changed_blocks import write_changes
 from ledgerkeep.recovery.extract import NO_SPACE
 from ledgerkeep.recovery.room import Destination, Room
 
@@ -72,6 +74,36 @@ def choose_method(directory: Path, major: int) -> Method:
     return "copy"
 
 
+def prepare_chain(
+    chain: Sequence[BaseBackup], room: Room, changed: Sequence[str], progress: Progress
+) -> None:
+    """Write the changed blocks into the whole files that they changed, so that those are shared.
+
+    :param chain: from the full backup to the last incremental.
+    :param changed: what `extract_chain` told.
+    :raises RestoreFailed: the file system is full, or refuses.
+    """
+    total, done = sum(backup.raw_bytes for backup in chain[1:]), 0
+    what = f"changed blocks of {len(chain) - 1} backups"
+
+    def wrote(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done, total, what)
+
+    try:
+        write_changes([room.member(backup.id).data for backup in chain], changed, wrote)
+    except OSError as problem:
+        words = problem.strerror or str(problem)
+        if problem.errno in NO_SPACE:
+            raise _full(chain, room, words) from problem
+        raise RestoreFailed(
+            f"the changed blocks of {chain[-1].id} could not be written in {room.directory}: "
+            f"{words}",
+            hint="look at the permissions and the health of that file system",
+        ) from problem
+
+
 def combine_chain(
     chain: Sequence[BaseBackup],
     room: Room,
@@ -81,7 +113,7 @@ def combine_chain(
     lock: int,
     progress: Progress,
 ) -> None:
-    """Make the room's data directory of the chain's extracted backups, and remove those.
+    """Make the room's data directory of the chain's prepared backups, and remove those.
 
     The program dies with us. Should it take a moment to, it holds the room until then, so that
     nobody removes the directory that it still writes to.
@@ -168,15 +200,19 @@ def _failed(chain: Sequence[BaseBackup], room: Room, said: str) -> RestoreFailed
     lines = [line for line in said.splitlines() if "error: " in line] or said.splitlines()[-3:]
     words = " ".join(line.removeprefix(f"{PROGRAM}: error: ") for line in lines)
     if _SHORT_WRITE.search(words) or any(os.strerror(number) in words for number in NO_SPACE):
-        raw_bytes = sum(backup.raw_bytes for backup in chain)
-        return RestoreFailed(
-            f"the file system of {room.directory} is full while {len(chain)} backups are combined: "
-            f"{words}",
-            hint=f"combining may take {format_bytes(raw_bytes)} beside the backups themselves: "
-            "free space there, or restore to another directory; the partial copy was removed",
-        )
+        return _full(chain, room, words)
     return RestoreFailed(
         f"the chain of {chain[-1].id} could not be combined: {words or 'no word why'}",
         hint="if a backup of the chain is named, it does not fit the others: restore from another "
         "one, and take a new full backup; otherwise look at this worker's PostgreSQL programs",
+    )
+
+
+def _full(chain: Sequence[BaseBackup], room: Room, words: str) -> RestoreFailed:
+    raw_bytes = sum(backup.raw_bytes for backup in chain)
+    return RestoreFailed(
+        f"the file system of {room.directory} is full while {len(chain)} backups are combined: "
+        f"{words}",
+        hint=f"combining may take {format_bytes(raw_bytes)} beside the backups themselves: "
+        "free space there, or restore to another directory; the partial copy was removed",
     )

@@ -13,20 +13,20 @@ import errno
 import os
 import shutil
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from crc32c import crc32c
 
 from ledgerkeep.catalog.models import Archive, BaseBackup
 from ledgerkeep.database.postgres.archive_reader import archive_name, read_archive
-from ledgerkeep.database.postgres.manifest import ManifestFile, parse_manifest
+from ledgerkeep.database.postgres.manifest import ManifestFile, parse_manifest, path_in_data
 from ledgerkeep.database.postgres.programs import Account
 from ledgerkeep.database.postgres.tar_stream import Member, MemberEnd, MemberKind
 from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import Progress, format_bytes
 from ledgerkeep.recovery.room import Destination
-from ledgerkeep.recovery.unchanged import UnchangedFiles, is_unchanged
+from ledgerkeep.recovery.unchanged import UnchangedFiles, is_incremental, is_unchanged
 from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
@@ -41,6 +41,8 @@ class Extracted:
 
     files: int = 0
     raw_bytes: int = 0
+    changed: list[str] = field(default_factory=list)
+    """Incremental files that bring blocks: their paths in the data directory."""
 
 
 def extract_backup(
@@ -92,7 +94,8 @@ def _write_archive(
                 written.raw_bytes += len(event)
                 progress(written.raw_bytes, total, "restore of the base backup")
             elif isinstance(event, Member):
-                writer.begin(event)
+                if writer.begin(event) and is_incremental(event.name):
+                    written.changed.append(path_in_data(archive.tablespace_oid, event.name))
             elif isinstance(event, MemberEnd) and event.member.kind is MemberKind.FILE:
                 writer.end(event.member)
                 written.files += 1
@@ -139,8 +142,11 @@ class _ArchiveWriter:
             self._account.own(path)
         return root
 
-    def begin(self, member: Member) -> None:
-        """Make the member; its payload follows."""
+    def begin(self, member: Member) -> bool:
+        """Make the member; its payload follows.
+
+        Returns whether it is a file that is written.
+        """
         self._size = self._checksum = 0
         # Plain text: there may be millions of files, and a Path each costs more than making it.
         path = f"{self._root}/{_inside(member.name)}"
@@ -154,6 +160,8 @@ class _ArchiveWriter:
             )
             if self._account.is_other:
                 os.fchown(self._descriptor, self._account.uid, self._account.gid)
+            return True
+        return False
 
     def _make_directory(self, path: Path, mode: int) -> None:
         if not path.is_symlink():

@@ -71,7 +71,11 @@ def extract_chain(
             together.give_up()
             for future in futures:
                 future.cancel()
-    return Extracted(sum(part.files for part in parts), sum(part.raw_bytes for part in parts))
+    return Extracted(
+        sum(part.files for part in parts),
+        sum(part.raw_bytes for part in parts),
+        [path for part in parts for path in part.changed],
+    )
 
 
 class _Together:

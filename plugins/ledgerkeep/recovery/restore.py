@@ -23,7 +23,13 @@ from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.errors import LedgerkeepError
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.progress import Progress, no_progress
-from ledgerkeep.recovery.combine import SHARING, Method, choose_method, combine_chain
+from ledgerkeep.recovery.combine import (
+    SHARING,
+    Method,
+    choose_method,
+    combine_chain,
+    prepare_chain,
+)
 from ledgerkeep.recovery.extract import Extracted, extract_backup
 from ledgerkeep.recovery.extract_chain import extract_chain
 from ledgerkeep.recovery.plan import RecoveryPlan
@@ -111,6 +117,7 @@ def restore_cluster(
         # A full backup is in its place already.
         if method is not None:
             with clock.phase("combine"):
+                prepare_chain(chain, room, extracted.changed, progress)
                 combine_chain(chain, room, worker.programs, worker.account, method, lock, progress)
         prepare_data(room, worker.account)
 

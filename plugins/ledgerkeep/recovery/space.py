@@ -1,9 +1,9 @@
 """How much room a restore needs on the disk.
 
-A full backup needs what its files take. A chain needs all its backups beside each other, and the
-copy that is made of them. How large that copy is, and which of its files must really be written
-anew, is not in the catalog but in the backups' manifests. They are read only where it matters:
-where the disk does not have what the catalog's figures need at most.
+A full backup needs what its files take. A chain needs all its backups beside each other, and what
+the copy that is made of them takes beyond that: where files can be shared, only what they grow by.
+How much that is, is not in the catalog but in the backups' manifests. They are read only where it
+matters: where the disk does not have what the catalog's figures need at most.
 
 Public: `bytes_needed(catalog, plan, chain, directory, free) -> int`; the pure part is
 `combined_size(manifests)`.
@@ -30,8 +30,8 @@ class CombinedSize:
 
     whole: int
     """All of them."""
-    rebuilt: int
-    """Those in which blocks of several backups come together."""
+    grown: int
+    """What those grow by into which changed blocks are written: they are whole already."""
 
 
 def bytes_needed(
@@ -62,33 +62,31 @@ def bytes_needed(
     shares = choose_method(directory, plan.major) in SHARING
     # The manifest does not list the WAL that comes with the last backup.
     unlisted = chain[-1].raw_bytes - sum(file.size for file in manifests[-1].files)
-    copy = size.rebuilt if shares else size.whole + max(0, unlisted)
+    copy = size.grown if shares else size.whole + max(0, unlisted)
     return min(needed, plan.backup_raw_bytes + copy + plan.wal_raw_bytes + MARGIN)
 
 
 def combined_size(manifests: Sequence[Manifest]) -> CombinedSize:
     """What is made of a chain, from the manifests of its backups, the full one first."""
     sizes = [{file.path: file.size for file in manifest.files} for manifest in manifests]
-    whole = rebuilt = 0
+    whole = grown = 0
     for path, size in sizes[-1].items():
         folder, _, name = path.rpartition("/")
         if not name.startswith(INCREMENTAL):
             whole += size
             continue
         plain = f"{folder}/{name.removeprefix(INCREMENTAL)}"
-        bytes_at_most, changed = _rebuilt(sizes, path, plain)
-        whole += bytes_at_most
-        rebuilt += bytes_at_most if changed else 0
-    return CombinedSize(whole, rebuilt)
+        base, changes = _parts(sizes, path, plain)
+        whole += base + changes
+        grown += changes
+    return CombinedSize(whole, grown)
 
 
-def _rebuilt(sizes: Sequence[dict[str, int]], path: str, plain: str) -> tuple[int, bool]:
-    """Size of one file at most, and whether any backup since its last whole copy changed it."""
-    total, changed = 0, False
+def _parts(sizes: Sequence[dict[str, int]], path: str, plain: str) -> tuple[int, int]:
+    """Size of a file's last whole copy, and of all blocks that were brought since then."""
+    changes = 0
     for files in reversed(sizes):
         if plain in files:
-            return total + files[plain], changed
-        size = files.get(path, 0)
-        changed = changed or size > ONLY_A_HEADER
-        total += size
-    return total, changed
+            return files[plain], changes
+        changes += max(0, files.get(path, 0) - ONLY_A_HEADER)
+    return 0, changes

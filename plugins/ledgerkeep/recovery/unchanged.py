@@ -17,9 +17,14 @@ ONLY_A_HEADER = 12
 """Bytes of an incremental file in which nothing changed (PostgreSQL: basebackup_incremental.c)."""
 
 
+def is_incremental(path: str) -> bool:
+    """Whether a file of a backup is an incremental one."""
+    return path.rpartition("/")[2].startswith(INCREMENTAL)
+
+
 def is_unchanged(path: str, size: int) -> bool:
     """Whether a file of a backup is one of these."""
-    return size == ONLY_A_HEADER and path.rpartition("/")[2].startswith(INCREMENTAL)
+    return size == ONLY_A_HEADER and is_incremental(path)
 
 
 class UnchangedFiles:

@@ -63,6 +63,11 @@ def archive_path(path: str) -> tuple[int | None, str]:
     return (int(oid), inside) if oid.isdigit() and inside else (None, path)
 
 
+def path_in_data(oid: int | None, path: str) -> str:
+    """The other way round: where in the data directory a file of that archive is."""
+    return path if oid is None else f"{_TABLESPACES}{oid}/{path}"
+
+
 def parse_manifest(body: bytes, name: str) -> Manifest:
     """Read a manifest and check it against its own checksum.
 
