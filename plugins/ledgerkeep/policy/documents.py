@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ledgerkeep.policy.document_protection import DocumentProtection
 from ledgerkeep.policy.values import Cron, Duration, Encryption, Name, PolicyModel
 
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")]
@@ -44,12 +45,6 @@ class Replica(PolicyModel):
 
 class ScheduledReplication(PolicyModel):
     """Copying to the replica what changed, where the store does not do it by itself."""
-
-    schedule: Cron | None
-
-
-class DocumentProtection(PolicyModel):
-    """What the bucket must be like."""
 
     schedule: Cron | None
 

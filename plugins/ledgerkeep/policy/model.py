@@ -278,7 +278,8 @@ class AlertThresholds(PolicyModel):
 
     backup_delay: Duration
     replication_lag: Duration = Field(
-        description="Of the documents' replica; nothing watches it before documents are protected."
+        description="How far the documents' replica may lag behind; one that is copied to on a "
+        "schedule, behind its last run."
     )
     size_deviation_percent: Percent
     metrics_namespace: Name | None = Field(
