@@ -154,6 +154,11 @@ class DatabaseRetention(PolicyModel):
     minimum_recovery_points: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=2, description="Full backups that stay, however old they are."
     )
+    recovery_hold: Duration = Field(
+        default=timedelta(days=2),
+        description="What a recovery or a restore test reads stays until it ends, and for so long "
+        "at most.",
+    )
 
 
 class Vault(PolicyModel):
