@@ -1,12 +1,26 @@
-"""Legal holds: placed with a reason, on something that is there, and ended by a second record."""
+"""Holds: placed with a reason, on something that is there, and ended by a second record.
+
+Those of recoveries end with them, or by themselves.
+"""
+
+from datetime import timedelta
 
 import pytest
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.holds import active_hold_keys, active_holds, place_hold, release_hold
-from ledgerkeep.catalog.models import Hold
+from ledgerkeep.catalog.holds import (
+    active_hold_keys,
+    active_holds,
+    end_recovery_holds,
+    hold_for_recovery,
+    place_hold,
+    release_hold,
+    remove_expired_holds,
+)
+from ledgerkeep.catalog.models import HeldWal, Hold
 from ledgerkeep.errors import CatalogError, RecoveryPointMissing
+from ledgerkeep.model import utc_now
 from tests.catalog.simulated import Simulation, retention
 from tests.catalog.stored import catalog_on, store_all
 from tests.recovery.samples import SYSTEM, backup, stretch
@@ -110,3 +124,55 @@ def test_an_unknown_hold_cannot_be_released(catalog: Catalog) -> None:
         release_hold(catalog, "none", reason="closed", released_by="kim")
     assert refused.value.message == "no legal hold none in s3://memory/production"
     assert refused.value.hint == "list what exists: ledgerkeep hold list --environment production"
+
+
+# -- of recoveries
+
+
+RUN = "production_database_full_restore/manual__2026-11-22T03:00:00+00:00"
+
+
+def read(catalog: Catalog, *chain: str, run: str = RUN, hours: float = 1) -> Hold:
+    until = utc_now() + timedelta(hours=hours)
+    wal = HeldWal(timeline=1, end_lsn=4 << 24)
+    return hold_for_recovery(catalog, SYSTEM, chain or ("one",), wal, run=run, until=until)
+
+
+def test_a_recovery_holds_what_it_reads_until_it_ends(catalog: Catalog) -> None:
+    hold = read(catalog)
+    assert (hold.recovery_point_id, hold.placed_by) == ("one", RUN)
+    assert hold.reason == f"a recovery reads it: {RUN}"
+    assert active_holds(catalog, SYSTEM) == [hold]
+    assert end_recovery_holds(catalog, "another/run") == 0
+    assert end_recovery_holds(catalog, RUN) == 1
+    assert active_hold_keys(catalog, SYSTEM) == set()
+
+
+def test_a_recovery_that_plans_anew_holds_its_last_plan_alone(catalog: Catalog) -> None:
+    other = read(catalog, run="other/1")
+    read(catalog, hours=1)
+    again = read(catalog, hours=2)
+    assert active_holds(catalog, SYSTEM) == [other, again]
+
+
+def test_the_hold_of_a_killed_recovery_ends_by_itself(catalog: Catalog) -> None:
+    """And retention takes its record away; no other."""
+    legal, killed, alive = place(catalog), read(catalog, hours=-1), read(catalog, run="other/1")
+    assert active_holds(catalog, SYSTEM) == [legal, alive]
+    assert keys.hold("production", SYSTEM, killed.id) in active_hold_keys(catalog, SYSTEM)
+    remove_expired_holds(catalog, SYSTEM)
+    assert active_hold_keys(catalog, SYSTEM) == {
+        keys.hold("production", SYSTEM, one.id) for one in (legal, alive)
+    }
+
+
+def test_a_person_may_end_the_hold_of_a_recovery(catalog: Catalog) -> None:
+    hold = read(catalog)
+    release_hold(catalog, hold.id, reason="the copy is not needed", released_by="kim")
+    assert active_holds(catalog, SYSTEM) == []
+    assert end_recovery_holds(catalog, RUN) == 1
+
+
+def test_a_recovery_of_what_retention_has_just_removed_is_told_so(catalog: Catalog) -> None:
+    with pytest.raises(RecoveryPointMissing, match="no recovery point full in"):
+        read(catalog, "full", "one")

@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 
-from ledgerkeep.catalog.models import StreamedBackup
+from ledgerkeep.catalog.models import HeldWal, StreamedBackup
 from ledgerkeep.catalog.retention import RetentionPlan, Stored, plan_retention
 from ledgerkeep.catalog.retention_words import describe_plan
 from ledgerkeep.policy.model import DatabaseRetention
@@ -149,6 +149,28 @@ def test_a_hold_on_wal_keeps_the_way_to_it() -> None:
     assert plan.kept_ids("full backup") == {one.stored.backups[1].id, one.stored.backups[2].id}
     ways = {stretch.id for stretch in one.stored.stretches[3:6]}
     assert plan.kept_ids("wal") == ways | {one.stored.stretches[-1].id}
+
+
+def test_a_recovery_keeps_what_it_reads_and_no_more() -> None:
+    one = Simulation(ONLY_A_DAY, tick=DAY)
+    for number in range(10):
+        if number in (0, 3):
+            one.take()
+        one.ship()
+        one.number += 1
+    first = one.stored.backups[0]
+    reads = {"until": one.at(500), "reason": "a recovery reads it: r/1"}
+    wal = HeldWal(timeline=1, end_lsn=one.stored.stretches[4].end_lsn)
+    one.holds.append(one.hold(first.id).model_copy(update={**reads, "wal": wal}))
+    del one.holds[0]
+    one.take()
+    one.number += 400
+    plan = one.plan()
+    assert why(plan, first.id) == ["a recovery reads it: r/1"]
+    assert set(removed(plan)) >= {one.stored.backups[1].id}
+    ways = {stretch.id for stretch in one.stored.stretches[:5]}
+    assert plan.kept_ids("wal") == ways | {one.stored.stretches[-1].id}
+    assert plan.counts()["keep", "full backup", "recovery hold"] == 1
 
 
 def test_a_hold_on_something_that_is_gone_is_told() -> None:

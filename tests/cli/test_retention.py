@@ -97,7 +97,7 @@ def test_a_hold_is_placed_listed_and_released(
     assert released["hold_id"] == placed["id"]
     assert answer(capsys, "hold", "list") == {"holds": []}
     assert main(["hold", "list", *ENVIRONMENT]) == 0
-    assert capsys.readouterr().out.startswith("no legal hold in s3://")
+    assert capsys.readouterr().out.startswith("no hold in s3://")
 
 
 def test_a_hold_for_people_says_what_it_does(

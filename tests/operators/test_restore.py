@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.sandbox import objectstore
 from include.sandbox.place import Place
-from ledgerkeep.catalog.models import Proof
+from ledgerkeep.catalog.holds import active_holds
+from ledgerkeep.catalog.models import Hold, Proof
 from ledgerkeep.errors import DatabaseUnavailable
 from ledgerkeep.model import utc_now
 from ledgerkeep.operators.fingerprint import FingerprintOperator, ProvableFingerprintOperator
@@ -28,6 +29,7 @@ from ledgerkeep.operators.restore import (
     RestoreJanitorOperator,
 )
 from ledgerkeep.operators.scenario import StateScenarioOperator
+from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalOperator, ShipWalPastOperator
 from tests.conftest import Cluster, make_cluster
 from tests.operators.conftest import Protected, protect
@@ -108,6 +110,17 @@ def test_restore_test_proves_the_backup(protected: Protected) -> None:
     assert integrity["met"]
     assert "identical to the source in 10 tables, " in integrity["words"]
     assert protected.slots == ["ledgerkeep_production"]
+    # What it reads is held from the plan to the verdict.
+    (hold,) = holds(protected)
+    assert (hold.recovery_point_id, hold.reason) == (backup_id, f"a recovery reads it: {run.name}")
+    assert hold.wal is not None
+    run.do(VerdictOperator(task_id="verdict", kind="restore-test", **ENVIRONMENT))
+    assert holds(protected) == []
+
+
+def holds(protected: Protected) -> list[Hold]:
+    (system_identifier,) = protected.catalog.system_identifiers()
+    return active_holds(protected.catalog, system_identifier)
 
 
 def test_stored_fingerprint_proves_the_backup_while_the_source_is_gone(

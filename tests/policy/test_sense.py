@@ -254,3 +254,16 @@ def test_a_lock_on_incrementals_that_nothing_keeps_is_refused() -> None:
         "database.retention.recent, at least as long as the lock"
     ]
     assert locked_incrementals("development", recent=timedelta(days=7)) == []
+
+
+def test_what_is_planned_is_held_longer_than_its_approval_may_take(tmp_path: Path) -> None:
+    path = broken(
+        tmp_path, "production", ("    minimum_rec", "    recovery_hold: 4h\n    minimum_rec")
+    )
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert caught.value.message == (
+        f"policy {path} is refused for 1 fault:\n"
+        f"  line {line_of(path, 'recovery_hold')}: database.retention.recovery_hold: found 4h; "
+        "allowed: more than 4h, as database.recovery.response_timeout"
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.errors import RecoveryStopped
-from ledgerkeep.recovery.replay_watch import advice
+from ledgerkeep.recovery.replay_watch import advice, last_complaint
 from ledgerkeep.recovery.restore import restore_cluster
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
@@ -39,3 +39,18 @@ def test_a_server_that_only_says_that_it_waits_stands_still(
     assert stopped.value.message.startswith(
         f"replay has stood still at {stands_at} for 2 s before {plan.target}: "
     )
+
+
+def test_reason_of_a_stop_is_not_what_a_late_visitor_was_told() -> None:
+    """The server says so to whoever connects while it goes down, after it said why it does."""
+    log = (
+        "2026-03-01 UTC [7] LOG:  recovery stopping after WAL location\n"
+        "2026-03-01 UTC [7] FATAL:  requested recovery stop point is before consistent recovery "
+        "point\n"
+        "2026-03-01 UTC [9] FATAL:  the database system is in recovery mode\n"
+        "2026-03-01 UTC [9] FATAL:  the database system is shutting down\n"
+    )
+    assert (
+        last_complaint(log) == "requested recovery stop point is before consistent recovery point"
+    )
+    assert last_complaint("2026-03-01 UTC [7] LOG:  all is well\n") == ""

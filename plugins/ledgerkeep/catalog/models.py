@@ -228,10 +228,18 @@ class Fingerprint(RecoveryPointRecord):
 RecoveryPoint = Annotated[BaseBackup | WalStretch | Fingerprint, Field(discriminator="kind")]
 
 
+class HeldWal(Record):
+    """The WAL that is read on top of a backup."""
+
+    timeline: int
+    end_lsn: Lsn
+
+
 class Hold(Record):
     """A legal hold: somebody needs this recovery point, whatever its age. Removed by nobody.
 
-    It ends when a `HoldRelease` is stored beside it.
+    It ends when a `HoldRelease` is stored beside it. The hold of a recovery is a short one: it is
+    removed when nothing is read any more, and ends by itself if that is never said.
     """
 
     schema_version: Literal[1] = 1
@@ -240,6 +248,10 @@ class Hold(Record):
     reason: str
     placed_by: str
     placed_at: UtcDatetime
+    until: UtcDatetime | None = None
+    """When the hold of a recovery ends by itself; None: a legal hold."""
+    wal: HeldWal | None = None
+    """What is held besides the backup and what it builds on: all WAL from it to there."""
 
 
 class HoldRelease(Record):

@@ -79,7 +79,7 @@ class Removal:
     record_key: str | None = None
     """Where the removal record lies; None: nothing was to be removed."""
     stopped: bool = False
-    """A legal hold was placed or released meanwhile, so the rest waits for the next run."""
+    """A hold was placed meanwhile, so the rest waits for the next run."""
 
 
 def apply_plan(

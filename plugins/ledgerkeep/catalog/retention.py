@@ -8,7 +8,7 @@ out. Everything is removed that nothing keeps, so each rule below only ever adds
 - it stands for a day, week, month or year that the policy still keeps (`catalog.periods`);
 - it is one of the newest full backups, of which the policy keeps a minimum however old;
 - it is the last one that was proven, with the WAL and the fingerprint of its proof;
-- somebody placed a legal hold on it;
+- somebody placed a legal hold on it, or a recovery reads it;
 - it was taken before a deployment that is not verified yet, or only recently;
 - something that stays builds on it, or a backup that is being recorded at this moment does;
 - for WAL, fingerprints and timeline histories: something leads to them (`retention_wal`).
@@ -198,7 +198,7 @@ def _keep_last_proven(
     keeping.backup(backup.id, reason)
     if proof.target_lsn is not None:
         needed = Reason("proof", f"the proof of {backup.id} needs it")
-        wal.keep_proof(backup, _timeline_of(stored, proof, backup), proof.target_lsn, needed)
+        wal.keep_path(backup, _timeline_of(stored, proof, backup), proof.target_lsn, needed)
         if proof.fingerprint_id is not None:
             keeping.fingerprint(proof.fingerprint_id, needed)
 
@@ -217,16 +217,26 @@ def _keep_held(stored: Stored, wal: WalRules, keeping: Keeping) -> Iterator[str]
     stretches = {stretch.id: stretch for stretch in snapshot.stretches}
     fingerprints = {fingerprint.id: fingerprint for fingerprint in snapshot.fingerprints}
     for hold in stored.holds:
-        reason = Reason("legal hold", f"legal hold {hold.id}: {hold.reason}")
-        held = hold.recovery_point_id
+        reason, held = _why_held(hold), hold.recovery_point_id
         if held in known:
             keeping.backup(held, reason)
+            if hold.wal is not None:
+                wal.keep_path(known[held], hold.wal.timeline, hold.wal.end_lsn, reason)
         elif held in stretches:
             wal.keep_way_to_stretch(stretches[held], reason)
         elif held in fingerprints:
             wal.keep_way_to_fingerprint(fingerprints[held], reason)
         else:
-            yield f"legal hold {hold.id} is on {held}, which is not there"
+            yield f"{_kind_of(hold)} {hold.id} is on {held}, which is not there"
+
+
+def _why_held(hold: Hold) -> Reason:
+    words = hold.reason if hold.until else f"legal hold {hold.id}: {hold.reason}"
+    return Reason(_kind_of(hold), words)
+
+
+def _kind_of(hold: Hold) -> str:
+    return "legal hold" if hold.until is None else "recovery hold"
 
 
 def _keep_deployments(

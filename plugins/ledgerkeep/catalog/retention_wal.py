@@ -90,9 +90,9 @@ class WalRules:
 
     # -- the way to one position
 
-    def keep_proof(self, backup: BaseBackup, timeline: int, target: int, reason: Reason) -> None:
-        """The WAL from a backup to the position at which it was proven."""
-        self._keep_path(line_of(timeline, self._switches), backup, target, reason)
+    def keep_path(self, backup: BaseBackup, timeline: int, end: int, reason: Reason) -> None:
+        """The WAL from a backup to a position: where it was proven, or is recovered to."""
+        self._keep_path(line_of(timeline, self._switches), backup, end, reason)
 
     def keep_way_to_stretch(self, stretch: WalStretch, reason: Reason) -> None:
         """A stretch, and what every moment of it is recovered from."""

@@ -57,7 +57,7 @@ def describe_removal(removal: Removal) -> list[str]:
     """What came of a plan, in groups."""
     lines = [*removed_in_groups(removal.removed), *locked_in_groups(removal.locked)]
     if removal.stopped:
-        lines.append("a legal hold was placed or released meanwhile: the rest goes next time")
+        lines.append("a hold was placed meanwhile: the rest goes next time")
     if removal.record_key is not None:
         lines.append(f"each of them is named in {removal.record_key}")
     return lines

@@ -27,6 +27,7 @@ def show_plan(arguments: Namespace, output: Output) -> int:
 def restore(arguments: Namespace, output: Output) -> int:
     """Restore into an empty directory and leave a database there that can be started."""
     from ledgerkeep.recovery.handover import hand_over
+    from ledgerkeep.recovery.hold import while_read
     from ledgerkeep.recovery.restore import restore_cluster
     from ledgerkeep.recovery.room import Room
 
@@ -35,16 +36,18 @@ def restore(arguments: Namespace, output: Output) -> int:
     if not output.machine:
         output.lines(plan.describe())
     destination, settings = Path(arguments.destination).absolute(), worker_settings()
-    result = restore_cluster(
-        session.catalog,
-        plan,
-        destination,
-        settings=settings,
-        # A name of its own: a later restore must not take this one's copy for its leftovers.
-        run=f"cli/{utc_now():%Y%m%dT%H%M%SZ}-{os.getpid()}",
-        purpose="recovery",
-        progress=output.progress(),
-    )
+    # A name of its own: a later restore must not take this one's copy for its leftovers.
+    run = f"cli/{utc_now():%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    with while_read(session.catalog, plan, run=run):
+        result = restore_cluster(
+            session.catalog,
+            plan,
+            destination,
+            settings=settings,
+            run=run,
+            purpose="recovery",
+            progress=output.progress(),
+        )
     handover = hand_over(session.catalog, Room.open(destination), settings=settings)
     if output.machine:
         output.document(

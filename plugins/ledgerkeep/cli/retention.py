@@ -81,7 +81,7 @@ def release(arguments: Namespace, output: Output) -> int:
 
 
 def list_holds(arguments: Namespace, output: Output) -> int:
-    """The active legal holds."""
+    """The holds that are active, those of recoveries under way among them."""
     catalog = open_session(arguments.environment).catalog
     holds = [
         hold
@@ -91,15 +91,16 @@ def list_holds(arguments: Namespace, output: Output) -> int:
     if output.machine:
         output.document({"holds": [hold.model_dump(mode="json") for hold in holds]})
     elif not holds:
-        output.lines([f"no legal hold in {catalog.store.location}/{catalog.environment}"])
+        output.lines([f"no hold in {catalog.store.location}/{catalog.environment}"])
     else:
         output.table(
-            ["id", "recovery point", "since (UTC)", "by", "reason"],
+            ["id", "recovery point", "since (UTC)", "until (UTC)", "by", "reason"],
             [
                 [
                     hold.id,
                     hold.recovery_point_id,
                     f"{hold.placed_at:%Y-%m-%d %H:%M:%S}",
+                    f"{hold.until:%Y-%m-%d %H:%M:%S}" if hold.until else "released",
                     hold.placed_by,
                     hold.reason,
                 ]

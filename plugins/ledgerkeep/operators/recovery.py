@@ -40,6 +40,7 @@ class PlanOnDemandOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, plan, show."""
+        from ledgerkeep.recovery.hold import hold_what_is_read
         from ledgerkeep.recovery.plan import plan_from_catalog
         from ledgerkeep.recovery.summary import doubts_about, summarise
 
@@ -49,6 +50,7 @@ class PlanOnDemandOperator(LedgerkeepOperator):
             plan = plan_from_catalog(
                 self.catalog, cluster, request.target, backup_id=request.backup_id
             )
+            hold_what_is_read(self.catalog, plan, run=run_name(context))
         for line in plan.describe():
             self.log.info("%s", line)
         asked_by = context["dag_run"].triggering_user_name or "unknown"

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class PlanRecoveryOperator(LedgerkeepOperator):
     """Choose the recovery points that lead to a target, and show the plan; nothing is touched.
 
-    A target that cannot be reached is refused with the nearest that can. Returns the plan.
+    Retention leaves what is planned until the run's verdict. A target that cannot be reached is
+    refused with the nearest that can. Returns the plan.
 
     :param fingerprint_id: plan for the moment of this fingerprint, when there is one (templated)
     :param target_kind: otherwise time, lsn, xid, name or latest (templated)
@@ -57,8 +58,11 @@ class PlanRecoveryOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, and show the plan."""
+        from ledgerkeep.recovery.hold import hold_what_is_read
+
         with self.ending_well(context):
             plan = self._plan()
+            hold_what_is_read(self.catalog, plan, run=run_name(context))
         for line in plan.describe():
             self.log.info("%s", line)
         self.contribute(
@@ -183,9 +187,12 @@ class RestoreClusterOperator(RoomOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Restore."""
+        from ledgerkeep.recovery.hold import hold_what_is_read
         from ledgerkeep.recovery.restore import restore_cluster
 
         with self.ending_well(context):
+            # Again: the plan may be hours old, or this a task that was cleared after the verdict.
+            hold_what_is_read(self.catalog, self.recovery_plan(), run=run_name(context))
             result = restore_cluster(
                 self.catalog,
                 self.recovery_plan(),

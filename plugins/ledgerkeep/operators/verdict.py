@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.operators.base import CONTRIBUTION, LedgerkeepOperator
+from ledgerkeep.operators.base import CONTRIBUTION, LedgerkeepOperator, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,6 +37,7 @@ class VerdictOperator(LedgerkeepOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Collect, append, judge."""
+        from ledgerkeep.catalog.holds import end_recovery_holds
         from ledgerkeep.evidence.chain import EvidenceLog
 
         states = self._states(context)
@@ -48,6 +49,9 @@ class VerdictOperator(LedgerkeepOperator):
         record = self._record(context, states, contributions, "failed" if bad else "success")
         with self.ending_well(context):
             link = EvidenceLog(self.catalog.store, self.policy).append(record)
+            if self.kind in ("recovery", "restore-test"):
+                # Nothing reads the backups and the WAL of its plan any more.
+                end_recovery_holds(self.catalog, run_name(context))
         self.log.info("evidence %d: %s", link.sequence, link.record_key)
         self._publish(record)
         if bad:

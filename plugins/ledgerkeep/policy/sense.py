@@ -39,6 +39,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_retention(policy.database),
         *_wal(policy),
         *_incremental(policy.database),
+        *_recovery(policy.database),
         *_continuous(policy),
         *_verification(policy.database),
         *_archive(policy),
@@ -210,6 +211,18 @@ def _incremental(database: Database) -> Iterator[Contradiction]:
             ("database", "incremental_backup"),
             "incremental backups without full ones",
             "a full_backup to build on, or null",
+        )
+
+
+def _recovery(database: Database) -> Iterator[Contradiction]:
+    """What is planned must still be there when the last approver answers."""
+    recovery, held = database.recovery, database.retention.recovery_hold
+    if recovery is not None and recovery.approval and held <= recovery.response_timeout:
+        yield (
+            ("database", "retention", "recovery_hold"),
+            format_duration(held),
+            f"more than {format_duration(recovery.response_timeout)}, as "
+            "database.recovery.response_timeout",
         )
 
 

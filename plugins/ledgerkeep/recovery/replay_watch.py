@@ -40,7 +40,14 @@ _ADVICE = {
     "resource manager with ID": "the WAL is an extension's own: name its library in the policy's "
     "database.preload_libraries",
 }
-_ORDINARY = ("starting up", "not yet accepting", "shutting down", "administrator command")
+_ORDINARY = (
+    "starting up",
+    "not yet accepting",
+    "in recovery mode",
+    "shutting down",
+    "administrator command",
+)
+"""What a server says to whoever connects at the wrong moment, whatever goes on in it."""
 
 
 @dataclass(frozen=True)
@@ -194,13 +201,18 @@ class ReplayWatch:
             return log.read().decode(errors="replace")
 
     def _last_complaint(self) -> str:
-        lines = [
-            line
-            for line in self._new_log().splitlines()
-            if any(mark in line for mark in _COMPLAINTS)
-            and not any(words in line for words in _ORDINARY)
-        ]
-        return _words(lines[-1]) if lines else self._server.last_words(2)
+        return last_complaint(self._new_log()) or self._server.last_words(2)
+
+
+def last_complaint(log: str) -> str:
+    """Why a server stopped, by its log: its last complaint that is about itself; may be empty."""
+    lines = [
+        line
+        for line in log.splitlines()
+        if any(mark in line for mark in _COMPLAINTS)
+        and not any(words in line for words in _ORDINARY)
+    ]
+    return _words(lines[-1]) if lines else ""
 
 
 def advice(complaint: str, log: Path) -> str:

@@ -1,16 +1,19 @@
 """What retention is decided on, as it lies in a store, and what one run of it does as a whole."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from ledgerkeep.catalog import index, keys
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.holds import place_hold
-from ledgerkeep.catalog.models import BaseBackup, StreamedBackup
+from ledgerkeep.catalog.holds import end_recovery_holds, hold_for_recovery, place_hold
+from ledgerkeep.catalog.models import BaseBackup, Hold, StreamedBackup
 from ledgerkeep.database.postgres.retention import apply_retention, load_stored, plan_clusters
 from ledgerkeep.errors import StoreUnavailable
 from ledgerkeep.model import utc_now
+from ledgerkeep.storage.port import StoredObject
 from tests.catalog.stored import catalog_on, store_all
 from tests.recovery.samples import NOON, SYSTEM, backup, stretch
 from tests.support.memory_store import MemoryStore
@@ -78,6 +81,57 @@ def test_a_hold_that_was_placed_after_the_plan_was_shown_counts(catalog: Catalog
     assert "first" in {one.id for one in plan.removed}
     place_hold(catalog, "first", reason="case 7", placed_by="dana")
     assert apply(catalog, plan.now) == ["s1-2"]
+
+
+def recovery(catalog: Catalog, backup_id: str, run: str, *, hours: float = 1) -> Hold:
+    until = utc_now() + timedelta(hours=hours)
+    return hold_for_recovery(catalog, SYSTEM, ["full", backup_id], None, run=run, until=until)
+
+
+def test_what_a_recovery_reads_stays_until_it_has_ended(catalog: Catalog) -> None:
+    recovery(catalog, "first", "r/2")
+    assert apply(catalog) == ["s1-2"]
+    end_recovery_holds(catalog, "r/2")
+    assert apply(catalog) == ["first"]
+
+
+def test_what_a_killed_recovery_held_goes_in_the_end(catalog: Catalog) -> None:
+    hold = recovery(catalog, "first", "r/2", hours=-1)
+    assert apply(catalog) == ["first", "s1-2"]
+    assert catalog.store.head(keys.hold("production", SYSTEM, hold.id)) is None
+
+
+class Meanwhile(MemoryStore):
+    """Something happens after the plan was made, right before the first removal."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = happens
+
+    def put(self, key: str, *arguments: Any, **about: Any) -> StoredObject:
+        stored = super().put(key, *arguments, **about)
+        if "/removals/" in key:
+            self.happens()
+        return stored
+
+
+def test_a_recovery_that_is_planned_while_retention_removes_loses_nothing(
+    catalog: Catalog,
+) -> None:
+    """What was to go stays: retention looks at the holds once more before it removes."""
+    store = Meanwhile(lambda: recovery(catalog, "first", "r/2"))
+    store.objects = catalog.store.objects  # type: ignore[attr-defined]
+    (done,) = apply_retention(None, catalog_on(store), run="r/1", now=utc_now())
+    assert (done.removal.stopped, done.removal.removed) == (True, [])
+    assert apply(catalog) == ["s1-2"]
+
+
+def test_a_recovery_that_ends_meanwhile_stops_no_removal(catalog: Catalog) -> None:
+    recovery(catalog, "new", "r/2")
+    store = Meanwhile(lambda: end_recovery_holds(catalog, "r/2"))
+    store.objects = catalog.store.objects  # type: ignore[attr-defined]
+    (done,) = apply_retention(None, catalog_on(store), run="r/1", now=utc_now())
+    assert (done.removal.stopped, len(done.removal.removed)) == (False, 2)
 
 
 def test_histories_tell_which_timelines_belong_together(catalog: Catalog) -> None:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.deployments import verified_deployments
-from ledgerkeep.catalog.holds import active_hold_keys, active_holds
+from ledgerkeep.catalog.holds import active_hold_keys, active_holds, remove_expired_holds
 from ledgerkeep.catalog.index import refresh_indexes
 from ledgerkeep.catalog.models import StreamedBackup
 from ledgerkeep.catalog.removal import Removal, apply_plan, remove_leftovers
@@ -96,6 +96,8 @@ def _plan(catalog: Catalog, stored: Stored, now: datetime) -> RetentionPlan:
 def _apply(catalog: Catalog, cluster: str, *, run: str, now: datetime) -> Applied:
     # What killed runs have left, of backups and of removals.
     sweep_unfinished(catalog, cluster, run=run)
+    remove_expired_holds(catalog, cluster)
+    # Before they are read: a hold that is placed meanwhile is a new one then.
     held = active_hold_keys(catalog, cluster)
     stored = load_stored(catalog, cluster)
     window = catalog.policy.database.retention.wal or timedelta(0)
@@ -106,7 +108,8 @@ def _apply(catalog: Catalog, cluster: str, *, run: str, now: datetime) -> Applie
         stored.snapshot,
         plan,
         run=run,
-        still_holds=lambda: active_hold_keys(catalog, cluster) == held,
+        # One that has ended changes nothing: what it kept goes next time.
+        still_holds=lambda: active_hold_keys(catalog, cluster) <= held,
     )
     return Applied(plan, removal)
 
