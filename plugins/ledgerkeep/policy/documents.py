@@ -14,18 +14,26 @@ from ledgerkeep.policy.document_protection import DocumentProtection
 from ledgerkeep.policy.values import Cron, Duration, Encryption, Name, PolicyModel
 
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")]
+Table = Annotated[
+    str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}$")
+]
+"""A table's name as PostgreSQL keeps it, with or without its schema."""
 
 
 class DocumentTable(PolicyModel):
     """The rows of the protected database that name the documents."""
 
     database: Name
-    table: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][\w$]{0,62}$")]
+    table: Table
     id: Column = "id"
     key: Column = Field(default="object_key", description="The object's key in the bucket.")
     sha256: Column = Field(default="content_sha256", description="Of the object, in hexadecimal.")
     size: Column = Field(default="size_bytes", description="Of the object, in bytes.")
     recorded_at: Column = Field(default="uploaded_at", description="When the row was written.")
+    related: list[Table] = Field(
+        default=[],
+        description="Tables about documents that it references; recovered together with it.",
+    )
 
 
 class Replica(PolicyModel):
@@ -59,6 +67,37 @@ class MetadataConsistency(PolicyModel):
     """Comparing the database's rows with the objects."""
 
     schedule: Cron | None
+    grace: Duration = Field(
+        default=timedelta(minutes=15),
+        description="What was written or deleted within it may still be on its way.",
+    )
+    compared_per_run: Annotated[int, Field(ge=1)] = Field(
+        default=100_000,
+        description="Objects whose content is asked for in one run; the others follow in the next.",
+    )
+    compared_again_after: Duration = Field(
+        default=timedelta(days=30), description="Also what has not changed since."
+    )
+    read_mib_per_run: Annotated[int, Field(ge=0)] = Field(
+        default=10_240,
+        description="MiB that one run reads of objects of which the store tells no SHA-256.",
+    )
+
+
+class OneMoment(PolicyModel):
+    """Database and documents at the same moment."""
+
+    clock_skew: Duration = Field(
+        default=timedelta(seconds=5),
+        description="How far the clocks of the database and of the object store may differ.",
+    )
+    read_mib: Annotated[int, Field(ge=0)] = Field(
+        default=10_240,
+        description="MiB read in one check of objects of which the store tells no SHA-256.",
+    )
+    sample: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=20, description="Documents that the restore test restores and compares."
+    )
 
 
 class DocumentRecovery(PolicyModel):
@@ -98,5 +137,6 @@ class Documents(PolicyModel):
     protection: DocumentProtection | None = None
     replica_consistency: ReplicaConsistency | None = None
     metadata_consistency: MetadataConsistency | None = None
+    one_moment: OneMoment = OneMoment()
     recovery: DocumentRecovery | None = None
     failover: DocumentFailover | None = None

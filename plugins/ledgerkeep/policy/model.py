@@ -303,6 +303,7 @@ class RestoreTests(PolicyModel):
 
     point_in_time_recovery: RestoreTest | None = None
     full_database_restore: RestoreTest | None = None
+    one_moment_recovery: RestoreTest | None = None
     janitor: RestoreTest | None = None
     keep_copies: Duration = Field(
         default=timedelta(hours=24), description="The janitor removes older restored copies."

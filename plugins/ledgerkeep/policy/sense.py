@@ -45,6 +45,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_archive(policy),
         *_sampled_tables(policy.database),
         *_validated_databases(policy.database),
+        *_document_rows(policy),
     ]
 
 
@@ -58,8 +59,12 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
         ("database", "retention"): database.retention,
         ("database", "verification"): database.verification,
         ("database", "compliance_archive"): database.compliance_archive,
+        ("documents", "metadata_consistency"): (
+            policy.documents.metadata_consistency if policy.documents else None
+        ),
         ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
         ("restore_tests", "full_database_restore"): tests.full_database_restore,
+        ("restore_tests", "one_moment_recovery"): tests.one_moment_recovery,
         ("restore_tests", "janitor"): tests.janitor,
         ("reports", "compliance"): reports.compliance,
     }
@@ -298,6 +303,30 @@ def _validated_databases(database: Database) -> Iterator[Contradiction]:
                     f"'{one.database}'",
                     f"one of database.databases: {', '.join(database.databases)}",
                 )
+
+
+def _document_rows(policy: Policy) -> Iterator[Contradiction]:
+    documents, databases = policy.documents, policy.database.databases
+    rows = documents.rows if documents else None
+    if rows is not None and rows.database not in databases:
+        yield (
+            ("documents", "rows", "database"),
+            f"'{rows.database}'",
+            f"one of database.databases: {', '.join(databases)}",
+        )
+    needed_by = {
+        ("documents", "metadata_consistency"): documents and documents.metadata_consistency,
+        ("restore_tests", "one_moment_recovery"): policy.restore_tests.one_moment_recovery,
+    }
+    for path, section in needed_by.items():
+        if section is not None and rows is None:
+            yield path, "a comparison with rows that the policy does not name", "documents.rows"
+    if policy.restore_tests.one_moment_recovery and policy.database.wal_shipping is None:
+        yield (
+            ("restore_tests", "one_moment_recovery"),
+            "a recovery to a moment without WAL",
+            "database.wal_shipping",
+        )
 
 
 def _interval(schedule: str | None) -> timedelta | None:
