@@ -358,8 +358,10 @@ def _partial_after(stretch: WalStretch) -> str:
 def _unowned_proofs(catalog: Catalog, snapshot: CatalogSnapshot) -> Iterator[str]:
     environment, cluster = catalog.environment, snapshot.system_identifier
     points = (*snapshot.backups, *snapshot.stretches, *snapshot.fingerprints)
-    owners = {point.id for point in points}
-    for point_id in snapshot.proofs.keys() - owners:
+    unowned = snapshot.proofs.keys() - {point.id for point in points}
+    # The proofs of a backup that has lost its record are what keeps it from being swept.
+    kept = set(catalog.unfinished_backups(cluster)) if unowned else set()
+    for point_id in unowned - kept:
         # One that was recorded since the snapshot was taken is there all the same.
         possible = keys.records(environment, cluster, point_id)
         if all(catalog.store.head(key) is None for key in possible):

@@ -11,6 +11,7 @@ out. Everything is removed that nothing keeps, so each rule below only ever adds
 - somebody placed a legal hold on it, or a recovery reads it;
 - it was taken before a deployment that is not verified yet, or only recently;
 - something that stays builds on it, or a backup that is being recorded at this moment does;
+- it builds on a backup whose record is lost, and which may be put back;
 - for WAL, fingerprints and timeline histories: something leads to them (`retention_wal`).
 
 A rule counts only backups that can be restored; one whose ancestor is gone stands for nothing.
@@ -23,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from ledgerkeep.catalog.catalog import CatalogSnapshot
-from ledgerkeep.catalog.chain import by_id
+from ledgerkeep.catalog.chain import by_id, descendants
 from ledgerkeep.catalog.models import (
     BaseBackup,
     DeploymentVerified,
@@ -57,6 +58,8 @@ class Stored:
     """Deployment id → that it was verified."""
     switches: Switches = field(default_factory=dict)
     """Of each timeline that has a history file."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Id of a backup that was complete and has no record any more → what says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def plan_retention(
     wal.keep_newest()
     notices = list(_keep_held(stored, wal, keeping))
     notices += _keep_deployments(stored, pre_deployment, now, keeping)
+    notices += _keep_orphans(stored, keeping)
     # What those need, and what they lead to.
     _keep_chains(stored, keeping)
     wal.keep_reachable_fingerprints(retention.wal, now)
@@ -263,6 +267,18 @@ def _keep_deployments(
                 f"{verified.verified_at:%Y-%m-%d}, {format_duration(after)} are not over"
             )
             keeping.backup(backup.id, Reason("deployment", words))
+
+
+def _keep_orphans(stored: Stored, keeping: Keeping) -> Iterator[str]:
+    """What builds on a backup that has lost its record is good again when that is put back."""
+    for backup_id, trace in stored.lost.items():
+        reason = Reason("lost record", f"it builds on {backup_id}, which has lost its record")
+        for orphan in descendants(backup_id, stored.snapshot.backups):
+            keeping.backup(orphan, reason)
+        yield (
+            f"backup {backup_id} has lost its record, but {trace}: put the record back, or remove "
+            "what is left of the backup"
+        )
 
 
 def _keep_chains(stored: Stored, keeping: Keeping) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ledgerkeep.catalog import index, keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.holds import end_recovery_holds, hold_for_recovery, place_hold
-from ledgerkeep.catalog.models import BaseBackup, Hold, StreamedBackup
+from ledgerkeep.catalog.models import BaseBackup, Hold, Proof, StreamedBackup
 from ledgerkeep.database.postgres.retention import apply_retention, load_stored, plan_clusters
 from ledgerkeep.errors import StoreUnavailable
 from ledgerkeep.model import utc_now
@@ -74,6 +74,27 @@ def test_what_interrupted_runs_have_left_is_swept(catalog: Catalog) -> None:
     catalog.store.delete_prefix(keys.backup("production", SYSTEM, "first") + keys.STREAM)
     apply(catalog)
     assert catalog.unfinished_backups(SYSTEM) == []
+
+
+def test_a_backup_that_has_lost_its_record_is_left_with_what_builds_on_it(
+    catalog: Catalog,
+) -> None:
+    """Retention would have swept the one, and removed the other as a broken chain."""
+    proof = Proof(recovery_point_id="full", level="intact", shown_at=_THEN, run="full/1")
+    catalog.commit_proof(SYSTEM, proof)
+    directory = keys.backup("production", SYSTEM, "full")
+    catalog.store.delete_prefix(directory + keys.RECOVERY_POINT)
+    catalog.store.delete_prefix(directory + keys.STREAM)
+    (plan,) = plan_clusters(catalog, now=utc_now())
+    words = f"it was shown to be intact on {_THEN:%Y-%m-%d} by full/1"
+    assert plan.notices == [
+        f"backup full has lost its record, but {words}: put the record back, or remove what is "
+        "left of the backup"
+    ]
+    for _ in range(2):
+        assert "first" not in apply(catalog)
+        assert catalog.unfinished_backups(SYSTEM) == ["full"]
+        assert catalog.proofs(SYSTEM)["full"] == [proof]
 
 
 def test_a_hold_that_was_placed_after_the_plan_was_shown_counts(catalog: Catalog) -> None:

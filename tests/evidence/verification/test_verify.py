@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ledgerkeep.catalog import keys
+from ledgerkeep.catalog.models import Proof
 from ledgerkeep.database.postgres.base_backup import BEGUN, BackupBegun
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.evidence.verification.verify import (
@@ -125,3 +126,19 @@ def test_reading_back_needs_a_section_of_the_policy(month: Month) -> None:
         verify_readability(month.catalog, run="r")
     assert caught.value.message == "the policy of production asks for no verification"
     assert caught.value.hint == "give it a section database.verification"
+
+
+def test_backup_whose_record_was_removed_by_hand_is_critical(month: Month) -> None:
+    """Its bytes are all there, and nothing but the record says that it exists."""
+    backup = month.catalog.backups(SYSTEM)[2]
+    proof = Proof(recovery_point_id=backup.id, level="intact", shown_at=NOW, run="full/1")
+    month.catalog.commit_proof(SYSTEM, proof)
+    lose_backup(month, 2)
+    prefix = keys.backup("production", SYSTEM, backup.id)
+    month.store.put(f"{prefix}begun.json", b"{}")
+    part = verify_readability(month.catalog, run="this/run", clock=lambda: NOW)
+    assert [one for one in part.grave if one.startswith(f"backup {backup.id}")] == [
+        f"backup {backup.id} cannot be restored: its record is gone, but it was shown to be "
+        f"intact on {NOW:%Y-%m-%d} by full/1; put the record back (an earlier version of the object "
+        "may be there); no other backup builds on it"
+    ]

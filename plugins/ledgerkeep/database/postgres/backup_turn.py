@@ -15,6 +15,7 @@ import psycopg
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import StreamedBackup
+from ledgerkeep.catalog.traces import trace_of
 from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.database.postgres.base_backup import BEGUN, BackupBegun
 from ledgerkeep.database.postgres.description import ServerDescription, describe
@@ -92,12 +93,17 @@ def sweep_unfinished(catalog: Catalog, system_identifier: str, *, run: str) -> l
     """Remove what interrupted backups have left; the ids. Call it under the operation's lock.
 
     A backup whose stream is complete may be being read back by its own run at this moment, so it
-    is left for a day, unless it is this run's: then this is its retry, from the start.
+    is left for a day, unless it is this run's: then this is its retry, from the start. One that was
+    complete once, and whose record is lost, is left for a person to look at.
     """
     swept = []
     for backup_id in catalog.unfinished_backups(system_identifier):
         streamed = catalog.streamed_backup(system_identifier, backup_id)
         if streamed is not None and _may_be_recorded(streamed, run):
+            continue
+        trace = trace_of(catalog, system_identifier, backup_id)
+        if trace:
+            logger.warning("backup %s has no record, but %s: it is left", backup_id, trace)
             continue
         prefix = keys.backup(catalog.environment, system_identifier, backup_id)
         removed = catalog.store.delete_prefix(prefix)

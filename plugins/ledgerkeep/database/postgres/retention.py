@@ -24,6 +24,7 @@ from ledgerkeep.catalog.models import StreamedBackup
 from ledgerkeep.catalog.removal import Removal, apply_plan, remove_leftovers
 from ledgerkeep.catalog.retention import RetentionPlan, Stored, plan_retention
 from ledgerkeep.catalog.timelines import Switches
+from ledgerkeep.catalog.traces import lost_records
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.database.postgres.backup_turn import sweep_unfinished, turn
 from ledgerkeep.database.postgres.lock import operation_lock
@@ -85,6 +86,7 @@ def load_stored(catalog: Catalog, system_identifier: str) -> Stored:
         holds=active_holds(catalog, system_identifier),
         verified=verified_deployments(catalog, system_identifier),
         switches=_switches(catalog, system_identifier),
+        lost=lost_records(catalog, system_identifier),
     )
 
 

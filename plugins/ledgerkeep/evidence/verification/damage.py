@@ -54,6 +54,17 @@ def lost_record(lost: Unreadable, snapshot: CatalogSnapshot) -> str:
     return f"{words}; {_built_on(lost.name, snapshot)}" if built else words
 
 
+def gone_record(backup_id: str, trace: str, snapshot: CatalogSnapshot) -> str:
+    """A backup that was complete and has no record any more.
+
+    :param trace: what says that it was complete.
+    """
+    return (
+        f"backup {backup_id} cannot be restored: its record is gone, but {trace}; put the record "
+        f"back (an earlier version of the object may be there); {_built_on(backup_id, snapshot)}"
+    )
+
+
 def _built_on(backup_id: str, snapshot: CatalogSnapshot) -> str:
     lost = sorted(descendants(backup_id, snapshot.backups))
     if not lost:

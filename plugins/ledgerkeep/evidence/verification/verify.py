@@ -13,11 +13,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.traces import lost_records
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.evidence.chain import EvidenceLog, latest
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.verification.completeness import CLOCKS, Facts, check_completeness
 from ledgerkeep.evidence.verification.continuity import check_continuity
+from ledgerkeep.evidence.verification.damage import gone_record
 from ledgerkeep.evidence.verification.inventory import begun_backups, readable_snapshot
 from ledgerkeep.evidence.verification.part import Part
 from ledgerkeep.evidence.verification.reread import Clock, reread
@@ -58,8 +60,14 @@ def verify_completeness(catalog: Catalog, *, run: str, now: datetime) -> Part:
 def verify_readability(
     catalog: Catalog, *, run: str, progress: Progress = no_progress, clock: Clock = utc_now
 ) -> Part:
-    """Read back what is due; see `reread`."""
-    return reread(catalog, _section(catalog), run=run, progress=progress, clock=clock)
+    """Find the backups whose record is gone, and read back what is due; see `reread`."""
+    part = reread(catalog, _section(catalog), run=run, progress=progress, clock=clock)
+    for name in catalog.system_identifiers():
+        if lost := lost_records(catalog, name):
+            snapshot = readable_snapshot(catalog, name)
+            words = [gone_record(one, trace, snapshot) for one, trace in sorted(lost.items())]
+            part.find_all("critical", words, "backups without their record")
+    return part
 
 
 def verify_continuity(catalog: Catalog, *, now: datetime) -> Part:
