@@ -141,13 +141,13 @@ class WalHole(Record):
 
 
 class DurableAfter(Record):
-    """How long written WAL took to be durable, as sampled while it was streamed.
+    """How long what was committed took to be durable, as sampled by a run that streamed.
 
-    The time from the end of one run to the beginning of the next is not in it.
+    What was committed before the run began, while none streamed, counts from its commit.
     """
 
     samples: int
-    """Positions of the server's WAL, a second apart while something was written."""
+    """Moments at which something waited, a second apart or more."""
     p50_seconds: float
     p95_seconds: float
     max_seconds: float

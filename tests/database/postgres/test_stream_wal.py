@@ -223,6 +223,35 @@ def test_a_run_begins_with_what_the_one_before_could_not_ship(source: Cluster, s
         assert time.monotonic() - began < 6
 
 
+def test_what_was_committed_between_two_runs_counts_from_its_commit(
+    source: Cluster, slot: str
+) -> None:
+    """Nobody streamed, so it waited: longer than anything the run itself saw."""
+    catalog = streaming_catalog(slot)
+    ship(source, catalog)
+    committed = time.monotonic()
+    source.execute(COMMIT)
+    source.execute("SELECT pg_sleep(2.5)")
+    source.execute(COMMIT)
+    began = time.monotonic()
+    lag = stream(source, catalog).durable_after
+    assert lag is not None
+    assert began - committed < lag.max_seconds < time.monotonic() - committed
+    assert lag.samples >= 2
+
+
+def test_what_was_committed_before_the_first_record_has_not_waited(place: Place) -> None:
+    """Nothing was promised of it."""
+    with small_cluster(place, autovacuum="off") as cluster:
+        cluster.execute(COMMIT)
+        committed = time.monotonic()
+        cluster.execute("SELECT pg_sleep(3)")
+        began = time.monotonic()
+        lag = stream(cluster, streaming_catalog("s")).durable_after
+        assert lag is None or lag.max_seconds < time.monotonic() - began
+        assert began - committed > 2
+
+
 def test_a_failover_in_the_middle_ends_the_run_and_is_followed(place: Place) -> None:
     """The new primary has no slot: a full backup makes it, and nothing is missing then."""
     with small_cluster(place, wal_keep_size="64MB") as old:

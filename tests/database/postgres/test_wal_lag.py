@@ -44,3 +44,17 @@ def test_each_stretch_has_its_own_and_the_run_has_all() -> None:
     lag.durable(2, at=13)
     assert lag.of_stretch() == DurableAfter(samples=1, p50_seconds=3, p95_seconds=3, max_seconds=3)
     assert lag.of_run() == DurableAfter(samples=2, p50_seconds=1, p95_seconds=3, max_seconds=3)
+
+
+def test_what_was_committed_before_the_run_counts_from_its_commit() -> None:
+    """At most once a second, as everything else; it may be told after later positions."""
+    lag = DurableLag()
+    lag.written(5000, at=10)
+    for position, at in ((1000, 1), (1100, 1.5), (1200, 2.5), (3000, 4)):
+        lag.committed(position, at)
+    lag.durable(2000, at=11)
+    assert lag.of_stretch() == DurableAfter(
+        samples=2, p50_seconds=8.5, p95_seconds=10, max_seconds=10
+    )
+    lag.durable(6000, at=12)
+    assert lag.of_run() == DurableAfter(samples=4, p50_seconds=8, p95_seconds=10, max_seconds=10)

@@ -27,6 +27,7 @@ from ledgerkeep.database.postgres.description import one_row
 from ledgerkeep.database.postgres.lock import operation_lock
 from ledgerkeep.database.postgres.stretch_tally import StretchTally
 from ledgerkeep.database.postgres.wal_activity import SegmentActivity
+from ledgerkeep.database.postgres.wal_commits import CommitScan
 from ledgerkeep.database.postgres.wal_goal import insert_position, make_mark, switch_segment
 from ledgerkeep.database.postgres.wal_lag import DurableLag
 from ledgerkeep.database.postgres.wal_pace import Pace, Step
@@ -49,6 +50,7 @@ _logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _SILENCE_SECONDS = 60.0
 _POSITIONS = "SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text"
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class _Streaming:
         self._continuous = continuous
         self._stored_at: dict[int, float] = {}
         self._durable_at = 0.0
+        self._stored_bytes = 0
 
     def run(self) -> None:
         shipment, leg = self._shipment, self._leg
@@ -167,7 +170,9 @@ class _Streaming:
         self._durable_at = max(self._durable_at, self._stored_at.pop(end))
         self.lag.durable(end, self._durable_at)
         self._tally.add(shipped)
-        self._shipment.progress(self._tally.raw_bytes, None, f"WAL up to {format_lsn(end)}")
+        # Segments that were switched are mostly empty: what they take in the store says more.
+        self._stored_bytes += shipped.stored.size
+        self._shipment.progress(self._stored_bytes, None, f"WAL stored up to {format_lsn(end)}")
         mark = self._shipment.marks.at(end)
         named = self._tally.restore_points
         # Once per mark, however many restore points somebody makes.
@@ -202,8 +207,12 @@ class _Attendant:
         )
         self._received = start
         self._activity = SegmentActivity(start)
-        self._looked_at = self._heard_at = now
+        self._looked_at = self._heard_at = self._began = now
         self._begun_at, self._flushed = self._positions()
+        # Before the first record nothing was promised, so nothing has waited for it either.
+        self._before = CommitScan(start, self._begun_at if shipment.continues else start)
+        (server_clock,) = one_row(connection, _CLOCK)
+        self._server_ahead = server_clock - now
 
     def tick(self) -> None:
         """See `Attendant`."""
@@ -238,6 +247,7 @@ class _Attendant:
 
     def _see(self, data: memoryview) -> None:
         """Some bytes of the open segment."""
+        self._see_commits(data)
         activity = self._activity
         if activity.began_at is None:
             activity.feed(data)
@@ -249,6 +259,13 @@ class _Attendant:
         if self._received % self._shipment.size == 0:
             self._activity = SegmentActivity(self._received)
             self._pace.opened()
+
+    def _see_commits(self, data: memoryview) -> None:
+        """What was committed before the run began has waited since then."""
+        if not self._before.is_over:
+            for commit in self._before.feed(data):
+                at = min(commit.at - self._server_ahead, self._began)
+                self._lag.committed(commit.end, at)
 
     def _look(self, now: float) -> None:
         written, self._flushed = self._positions()

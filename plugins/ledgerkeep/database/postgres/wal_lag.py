@@ -3,17 +3,23 @@
 Once a second the server is asked where it writes. When everything before that position is in the
 store, the time since then is what a crash just before would have cost. The clock is read before the
 server is asked, so the figure is never too small.
+
+What was committed before the run began has waited longest, and most of all matters: its commit
+records tell since when (`wal_commits`). They count as often as if the server had been asked then.
 """
 
 from collections import deque
 
 from ledgerkeep.catalog.models import DurableAfter
 
+_SAMPLE_SECONDS = 1.0
+
 
 class DurableLag:
     """Samples of one run; times are seconds of one clock."""
 
     def __init__(self) -> None:
+        self._committed: deque[tuple[int, float]] = deque()
         self._written: deque[tuple[int, float]] = deque()
         self._newest = 0
         self._lags: list[float] = []
@@ -25,14 +31,20 @@ class DurableLag:
             self._newest = position
             self._written.append((position, at))
 
+    def committed(self, position: int, at: float) -> None:
+        """Something before `position` was committed at that moment, before the run began."""
+        if not self._committed or at >= self._committed[-1][1] + _SAMPLE_SECONDS:
+            self._committed.append((position, at))
+
     def disregard(self, start: int, end: int) -> None:
         """From `start` to `end` there is nothing but an idle server's housekeeping."""
         self._written = deque(one for one in self._written if not start <= one[0] <= end)
 
     def durable(self, position: int, at: float) -> None:
         """Everything before `position` was durable at that moment."""
-        while self._written and self._written[0][0] <= position:
-            self._lags.append(at - self._written.popleft()[1])
+        for waiting in (self._committed, self._written):
+            while waiting and waiting[0][0] <= position:
+                self._lags.append(at - waiting.popleft()[1])
 
     def of_stretch(self) -> DurableAfter | None:
         """What was sampled since this was asked last; None: nothing."""

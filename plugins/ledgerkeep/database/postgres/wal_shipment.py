@@ -122,6 +122,11 @@ class Shipment:
             self.marks.add(Mark(tail.end_lsn, tail.covered_until, tail.next_xid))
 
     @property
+    def continues(self) -> bool:
+        """Whether WAL of this line was recorded before."""
+        return self.lineage.last is not None and not self.lineage.adopted
+
+    @property
     def history(self) -> TimelineHistory:
         """Of the server's timeline."""
         return self.lineage.history
