@@ -52,10 +52,22 @@ def test_runs_follow_each_other_and_never_overlap(dag: Any) -> None:
     assert dag.max_active_runs == 1
     assert not dag.catchup
     read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-    assert read.timetable.active_runs_limit == 1
     first = read.next_dagrun_info(last_automated_run_info=None)
     assert first.run_after <= datetime.now(UTC) + timedelta(seconds=1)
-    assert read.next_dagrun_info(last_automated_run_info=first).run_after <= datetime.now(UTC)
+    second = read.next_dagrun_info(last_automated_run_info=first)
+    assert second.run_after <= datetime.now(UTC) + timedelta(seconds=1)
+    assert second.logical_date > first.logical_date
+
+
+def test_the_first_run_follows_those_of_a_schedule(bag: DagBag, dag: Any) -> None:
+    """The policy has had one until now: Airflow makes no second run of one logical date."""
+    scheduled = bag.dags["staging_database_wal_shipping"]
+    before, after = (
+        DagSerialization.from_dict(DagSerialization.to_dict(one)) for one in (scheduled, dag)
+    )
+    last = before.next_dagrun_info(last_automated_run_info=None)
+    first = after.next_dagrun_info(last_automated_run_info=last)
+    assert first.logical_date > last.logical_date
 
 
 def test_each_run_ends_in_its_verdict(dag: Any) -> None:
