@@ -105,9 +105,9 @@ class LedgerkeepOperator(BaseOperator):
             )
             return known[0]
 
-    def progress(self) -> LoggedProgress:
-        """Progress into the task's log."""
-        return LoggedProgress(self.log.info)
+    def progress(self, *, interval: float = 2.0) -> LoggedProgress:
+        """Progress into the task's log, a line every `interval` seconds at most."""
+        return LoggedProgress(self.log.info, interval=interval)
 
     def contribute(self, context: Context, **what: Any) -> None:
         """Leave plain JSON for the run's evidence; see `ledgerkeep.operators.verdict`.

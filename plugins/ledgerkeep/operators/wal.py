@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ledgerkeep.catalog.models import Fingerprint, WalStretch
 
 
+_LINE_SECONDS = 30.0
+"""A run that streams goes on for minutes: its log tells that it lives, and stays readable."""
+
+
 class _WalOperator(LedgerkeepOperator):
     """What became durable, told in one way."""
 
@@ -24,10 +28,11 @@ class _WalOperator(LedgerkeepOperator):
 
         for stretch in stretches:
             self.log.info(
-                "%d segments durable, up to %s: every transaction before %s can be recovered",
+                "%d %s durable, up to %s: every transaction before %s UTC can be recovered",
                 stretch.segment_count,
+                "segment" if stretch.segment_count == 1 else "segments",
                 format_lsn(stretch.end_lsn),
-                stretch.covered_until.isoformat(),
+                f"{stretch.covered_until:%Y-%m-%d %H:%M:%S}",
             )
         ids = [stretch.id for stretch in stretches]
         self.contribute(
@@ -81,14 +86,19 @@ class StreamWalOperator(_WalOperator):
 
         with self.ending_well(context):
             streamed = stream_wal(
-                self.address, self.catalog, run=run_name(context), progress=self.progress()
+                self.address,
+                self.catalog,
+                run=run_name(context),
+                progress=self.progress(interval=_LINE_SECONDS),
             )
         lag = streamed.durable_after
         if lag is None:
-            self.log.info("nothing was written")
+            if not streamed.stretches:
+                self.log.info("nothing was written: all there is was durable before")
             return self.tell(context, streamed.stretches)
         self.log.info(
-            "from written to durable: half within %.1f s, 95 %% within %.1f s, all within %.1f s",
+            "from commit to durable: half within %.1f s, 95 %% within %.1f s, all within %.1f s, "
+            "the time without a run before this one included",
             lag.p50_seconds,
             lag.p95_seconds,
             lag.max_seconds,
