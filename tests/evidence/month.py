@@ -102,7 +102,7 @@ class Month:
         proof = Proof(recovery_point_id=backup_id, shown_at=at, **fields)
         self.catalog.commit_proof(SYSTEM, proof)
 
-    def wal(self, at: datetime) -> str:
+    def wal(self, at: datetime, **fields: Any) -> str:
         """One shipping run: everything before `at` is covered."""
         end = int((at - SINCE).total_seconds()) * 10_000 // SEGMENT * SEGMENT + 0x20000000
         stretch = WalStretch(
@@ -120,6 +120,7 @@ class Month:
             stored_bytes=SEGMENT // 3,
             covered_until=at,
             next_xid=2000,
+            **fields,
         )
         self.catalog.commit_stretch(stretch)
         self.run("database_wal_shipping", at, 6, recovery_point_ids=[stretch.id])

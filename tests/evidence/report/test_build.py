@@ -7,11 +7,15 @@ import pytest
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.archive.record import YearlyArchive
-from ledgerkeep.catalog.models import Checked
+from ledgerkeep.catalog.lsn import segment_of
+from ledgerkeep.catalog.models import Checked, DurableAfter
+from ledgerkeep.database.postgres.wal_goal import Mark
+from ledgerkeep.evidence.criteria import INTEGRITY, Criterion, all_four
 from ledgerkeep.evidence.report.model import ComplianceReport, ReportException
 from ledgerkeep.evidence.report.render import render_html
 from ledgerkeep.evidence.report.write import make_report
-from tests.evidence.month import SINCE, SYSTEM, Month, quiet
+from ledgerkeep.policy.model import Policy
+from tests.evidence.month import SEGMENT, SINCE, SYSTEM, Month, quiet
 from tests.evidence.support import replace
 
 DAYS = 2
@@ -381,3 +385,123 @@ def test_verification_that_failed_is_critical_with_what_it_found(month: Month) -
     # One that passed afterwards: what was wrong is well again.
     month.verification(at + timedelta(hours=1))
     assert "critical" not in [severity for severity, _ in told(report_of(month))]
+
+
+# -- WAL that is streamed
+
+
+def streamed(worst: float, *, typical: float = 5.0, samples: int = 100) -> DurableAfter:
+    return DurableAfter(
+        samples=samples, p50_seconds=typical, p95_seconds=typical, max_seconds=worst
+    )
+
+
+def streaming_month() -> Month:
+    """An hour of runs that stream for ten minutes each; nothing else runs on a schedule."""
+    month = Month()
+    policy = month.policy.model_dump(mode="json")
+    policy["database"]["wal_shipping"] |= {
+        "schedule": None,
+        "continuous": {"interval": "10m", "switch_after": "15s"},
+    }
+    policy["database"]["verification"] = None
+    month.policy = Policy.model_validate(policy)
+    for run in range(6):
+        at = SINCE + timedelta(minutes=10 * run)
+        month.wal(at, durable_after=streamed(20.0 + run))
+    return month
+
+
+def hour_of(month: Month, **options: object) -> ComplianceReport:
+    until = SINCE + timedelta(minutes=55)
+    return report_of(month, until=until, now=until, **options)
+
+
+def test_time_from_commit_to_durable_is_told_per_cluster() -> None:
+    """Typical is the median of the medians, by their samples; the worst says when it was."""
+    month = streaming_month()
+    month.wal(
+        SINCE + timedelta(minutes=54),
+        durable_after=streamed(90, typical=80, samples=601),
+    )
+    (row,) = hour_of(month).durable_after
+    assert (row.system_identifier, row.stretches, row.samples) == (SYSTEM, 7, 1201)
+    assert (row.typical_seconds, row.worst_seconds) == (80, 90)
+    assert row.worst_at == SINCE + timedelta(minutes=54)
+    assert (row.target_seconds, row.over_target, row.met) == (900, 0, True)
+    assert hour_of(streaming_month()).durable_after[0].typical_seconds == 5
+
+
+def test_shipping_on_a_schedule_has_no_time_from_commit_to_durable(month: Month) -> None:
+    assert report_of(month).durable_after == []
+
+
+def test_a_streamed_hour_was_at_risk_for_seconds(month: Month) -> None:
+    """However long a run takes to record; a backup in between changes nothing."""
+    month = streaming_month()
+    month.backup(SINCE + timedelta(minutes=21), 210_000_000_000)
+    report = hour_of(month)
+    assert report.currency.worst_gap_seconds == 25
+    assert len(report.currency.coverage) == 6
+    assert all(one.streamed for one in report.currency.coverage)
+    assert [one for one in told(report) if "durable" in one[1]] == []
+
+
+def test_commits_that_waited_longer_than_the_objective_are_an_exception() -> None:
+    month = streaming_month()
+    at = SINCE + timedelta(minutes=54)
+    month.wal(at, durable_after=streamed(1300))
+    found = [one for one in hour_of(month).exceptions if "durable" in one.what]
+    assert [(one.severity, one.what, one.at) for one in found] == [
+        (
+            "warning",
+            "in 1 of 7 streamed stretches of WAL a commit took longer to be durable than the "
+            "objective of 15 min, at worst 21 min 40 s before 2026-03-01 00:54 UTC",
+            at,
+        )
+    ]
+
+
+def test_an_idle_run_that_streams_has_covered_its_interval() -> None:
+    """It looked until its end, and there was nothing."""
+    month = streaming_month()
+    month.run("database_wal_shipping", SINCE + timedelta(minutes=51), 607)
+    until = SINCE + timedelta(minutes=65)
+    report = report_of(month, until=until, now=until)
+    assert report.currency.newest == SINCE + timedelta(minutes=61)
+
+
+def test_what_a_run_has_stored_so_far_counts() -> None:
+    """It has recorded nothing yet; the segments tell up to when they reach."""
+    month = streaming_month()
+    last = month.catalog.last_stretch(SYSTEM)
+    assert last is not None
+    at = SINCE + timedelta(minutes=54, seconds=30)
+    name = segment_of(1, last.end_lsn, SEGMENT)
+    mark = Mark(last.end_lsn + SEGMENT, at, 3000)
+    month.store.put(
+        keys.wal_segment("production", SYSTEM, name), b"WAL", metadata=mark.as_metadata()
+    )
+    report = hour_of(month)
+    assert (report.currency.newest, report.currency.age_seconds) == (at, 30)
+
+
+# -- what recoveries had to show
+
+
+def test_recoveries_tell_their_criteria_and_who_decided(month: Month) -> None:
+    backup = month.catalog.backups(SYSTEM)[0]
+    at = SINCE + timedelta(hours=20)
+    criteria = all_four([Criterion(name=INTEGRITY, met=True, words="all of it is there")], None)
+    facts = {
+        "requested_by": "ada",
+        "reason": "somebody dropped a table",
+        "answer": "Approve",
+        "answered_by": "grace",
+        "answered_at": "2026-03-01T20:04:00+00:00",
+    }
+    month.restore_test(at, backup.id, criteria=criteria, facts=facts, triggered_by="ada")
+    recovery, test = report_of(month).restore_tests
+    assert recovery.criteria == criteria
+    assert (recovery.asked_by, recovery.facts) == ("ada", facts)
+    assert (test.criteria, test.facts, test.asked_by) == ([], {}, "scheduled")

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ledgerkeep.evidence.report.model import ComplianceReport
+from ledgerkeep.evidence.criteria import Criterion
+from ledgerkeep.evidence.report.model import ComplianceReport, DurableRow
 from ledgerkeep.evidence.report.render import render_html
 from ledgerkeep.evidence.report.words import duration
 from ledgerkeep.evidence.report.write import make_report, write_report
@@ -147,6 +148,51 @@ def test_incrementals_are_shown_with_the_full_backup_they_build_on(
     words = re.sub(r"\s+", " ", Page(render_html(many).decode()).words)
     assert "and 3 incrementals on it, 3.0 GB, the last of 2026-03-01 01:04" in words
     assert "o incremental; what it builds on is gone" in words
+
+
+def test_page_shows_how_soon_commits_were_durable(report: ComplianceReport) -> None:
+    row = DurableRow(
+        system_identifier="42",
+        stretches=4_300,
+        samples=2_500_000,
+        typical_seconds=5.3,
+        worst_seconds=1300,
+        worst_at=SINCE,
+        target_seconds=900,
+        over_target=2,
+    )
+    streamed = report.model_copy(update={"durable_after": [row]})
+    words = re.sub(r"\s+", " ", Page(render_html(streamed).decode()).words)
+    assert (
+        "42 4 300 2 500 000 5.3 s 21 min 40 s 2026-03-01 00:00 15 min not met longer in 2 of them"
+    ) in words
+    assert "At worst a failure in the period would have lost 15 min" in words
+    assert "From commit to durable" not in render_html(report).decode()
+
+
+def test_page_shows_what_a_recovery_had_to_show_and_who_decided(report: ComplianceReport) -> None:
+    facts = {
+        "reason": "a table was <dropped>",
+        "answer": "Approve",
+        "answered_by": "grace",
+        "answered_at": "2026-03-01T20:04:00.123+00:00",
+    }
+    criteria = [
+        Criterion(name="data integrity", met=True, words="all rows are there"),
+        Criterion(name="application works", met=False, words="not shown"),
+        Criterion(name="performance within range", met=None, words="no key queries"),
+    ]
+    (test,) = report.restore_tests
+    judged = test.model_copy(update={"criteria": criteria, "facts": facts, "asked_by": "ada"})
+    rejected = test.model_copy(update={"facts": facts | {"answer": "Reject"}})
+    page = render_html(report.model_copy(update={"restore_tests": [judged, rejected]})).decode()
+    words = re.sub(r"\s+", " ", Page(page).words)
+    assert "data integrity met all rows are there asked by ada a table was <dropped>" in words
+    assert "approved by grace 2026-03-01 20:04 application works not met not shown" in words
+    assert "performance within range not asked for no key queries" in words
+    assert "the evidence states no criteria" in words
+    assert "rejected by grace" in words
+    assert Page(page).open == []
 
 
 def test_empty_period_has_a_page_too() -> None:

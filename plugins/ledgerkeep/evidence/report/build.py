@@ -1,9 +1,7 @@
 """The compliance report from its material: a pure function, so every figure can be checked."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from itertools import pairwise
+from collections.abc import Iterable
 from statistics import median
 
 import ledgerkeep
@@ -14,6 +12,7 @@ from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel
 from ledgerkeep.evidence.chain import latest
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.report.controls import security_controls
+from ledgerkeep.evidence.report.currency import currency_of, durable_rows
 from ledgerkeep.evidence.report.deviations import deviations, history_comparison
 from ledgerkeep.evidence.report.gather import Material
 from ledgerkeep.evidence.report.kept import retention_rows
@@ -22,8 +21,6 @@ from ledgerkeep.evidence.report.model import (
     ArchiveRow,
     BackupRow,
     ComplianceReport,
-    Coverage,
-    Currency,
     DagRuns,
     DayRuns,
     EvidenceRow,
@@ -37,7 +34,7 @@ def build_report(material: Material) -> ComplianceReport:
     """The report of one environment and period."""
     records = latest(material.records)
     controls = security_controls(material.policy, material.heads)
-    currency = _currency(material, records)
+    currency, durable = currency_of(material, records), durable_rows(material)
     tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
     retention = retention_rows(material, records)
     verification = verification_of(material, records)
@@ -55,12 +52,13 @@ def build_report(material: Material) -> ComplianceReport:
         windows=_windows(material.snapshots),
         restore_tests=tests,
         currency=currency,
+        durable_after=durable,
         retention=retention,
         verification=verification,
         archives=[_archive(archive) for archive in material.archives],
         controls=controls,
         exceptions=deviations(
-            material, records, currency, tests, retention, verification, controls
+            material, records, currency, durable, tests, retention, verification, controls
         ),
         findings=[
             FindingRow(run=record.run, at=record.ended_at, finding=finding)
@@ -209,40 +207,10 @@ def _restore_test(record: EvidenceRecord, snapshots: list[CatalogSnapshot]) -> R
         rows_compared=shown.rows_compared if shown else 0,
         sampled_tables=shown.sampled_tables if shown else [],
         stops_because=shown.stops_because if shown else "the run showed nothing",
+        criteria=record.criteria,
+        asked_by=record.facts.get("requested_by", record.triggered_by),
+        facts=record.facts,
     )
-
-
-def _currency(material: Material, records: list[EvidenceRecord]) -> Currency:
-    moments = sorted({*_covered(material.snapshots), *_idle(records)})
-    coverage = [
-        Coverage(at=after, gap_seconds=(after - before).total_seconds())
-        for before, after in pairwise(moments)
-        if material.period.since <= after < material.period.until
-    ]
-    promised = material.policy.objectives.database_failure.rpo
-    newest = moments[-1] if moments else None
-    return Currency(
-        newest=newest,
-        # The database server's clock may be a little ahead of the worker's.
-        age_seconds=max(0.0, (material.now - newest).total_seconds()) if newest else None,
-        target_seconds=None if promised is None else promised.total_seconds(),
-        worst_gap_seconds=max((one.gap_seconds for one in coverage), default=None),
-        coverage=coverage,
-    )
-
-
-def _covered(snapshots: list[CatalogSnapshot]) -> Iterator[datetime]:
-    for snapshot in snapshots:
-        yield from (stretch.covered_until for stretch in snapshot.stretches)
-        yield from (backup.stopped_at for backup in snapshot.backups)
-
-
-def _idle(records: list[EvidenceRecord]) -> Iterator[datetime]:
-    """Shipping runs that found nothing: the server had written nothing that could be lost."""
-    for record in records:
-        is_shipping = record.dag_id == f"{record.environment}_database_wal_shipping"
-        if is_shipping and record.outcome == "success" and not record.recovery_point_ids:
-            yield record.started_at
 
 
 def _archive(archive: YearlyArchive) -> ArchiveRow:

@@ -16,6 +16,7 @@ from ledgerkeep.evidence.report.gather import Material
 from ledgerkeep.evidence.report.model import (
     Control,
     Currency,
+    DurableRow,
     HistoryComparison,
     ReportException,
     RestoreTestRow,
@@ -33,6 +34,7 @@ def deviations(
     material: Material,
     records: list[EvidenceRecord],
     currency: Currency,
+    durable: list[DurableRow],
     tests: list[RestoreTestRow],
     retention: list[RetentionRow],
     verification: Verification,
@@ -42,6 +44,7 @@ def deviations(
     found = [
         *_chain(material),
         *_currency(material, currency),
+        *_durable(durable),
         *_tests(tests),
         *_runs(records),
         *_late(material, records),
@@ -95,12 +98,26 @@ def _currency(material: Material, currency: Currency) -> _Found:
     # A run that starts on time still needs some: the alert threshold is what may pass.
     allowed = (currency.target_seconds or 0) + material.policy.alerts.backup_delay.total_seconds()
     for one in currency.coverage if currency.target_seconds is not None else []:
-        if one.gap_seconds > allowed:
+        if one.gap_seconds > allowed and not one.streamed:
             yield (
                 one.at,
                 "warning",
                 f"for {duration(one.gap_seconds)} before {moment(one.at)} nothing was made "
                 f"recoverable; the objective is {duration(currency.target_seconds)}",
+                None,
+            )
+
+
+def _durable(rows: list[DurableRow]) -> _Found:
+    for row in rows:
+        if row.met is False:
+            stretches = f"{row.over_target} of {row.stretches} streamed stretches of WAL"
+            yield (
+                row.worst_at,
+                "warning",
+                f"in {stretches} a commit took longer to be durable than the objective of "
+                f"{duration(row.target_seconds)}, at worst {duration(row.worst_seconds)} "
+                f"before {moment(row.worst_at)}",
                 None,
             )
 

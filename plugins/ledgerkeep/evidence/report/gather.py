@@ -15,6 +15,7 @@ from ledgerkeep.catalog.archive.make import archives
 from ledgerkeep.catalog.archive.record import YearlyArchive
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.models import Checked
+from ledgerkeep.database.postgres.wal_tail import with_tail
 from ledgerkeep.errors import EvidenceChainBroken
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.evidence.history import AirflowRun
@@ -74,7 +75,11 @@ def gather(
     catalog = Catalog(store, policy)
     log = EvidenceLog(store, policy)
     chain = _verify(log, _noted_head(store, policy.environment))
-    snapshots = [catalog.snapshot(identifier) for identifier in catalog.system_identifiers()]
+    snapshots = [
+        # A run that streams records at its end; what it has stored by now can be recovered.
+        with_tail(catalog, catalog.snapshot(identifier))
+        for identifier in catalog.system_identifiers()
+    ]
     return Material(
         policy=policy,
         period=period,

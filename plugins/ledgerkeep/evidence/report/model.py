@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import computed_field
 
 from ledgerkeep.catalog.lsn import Lsn
+from ledgerkeep.evidence.criteria import Criterion
 from ledgerkeep.evidence.records import ChainHead, Finding, Outcome, RunKind, Severity, Target
 from ledgerkeep.model import Record, UtcDatetime
 
@@ -102,6 +103,12 @@ class RestoreTestRow(Record):
     rows_compared: int
     sampled_tables: list[str]
     stops_because: str
+    criteria: list[Criterion]
+    """The four things it had to show; empty in evidence older than they are."""
+    asked_by: str
+    """A person's login; for a run of a schedule, how Airflow started it."""
+    facts: dict[str, str]
+    """What was decided, by whom, in words: `reason`, `answer`, `answered_by` …"""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -121,7 +128,9 @@ class Coverage(Record):
 
     at: UtcDatetime
     gap_seconds: float
-    """Since the moment before: what a failure right before this one would have lost."""
+    """What a failure right before would have lost: since the moment before, or as measured."""
+    streamed: bool = False
+    """WAL was streamed then, so it is the longest time from commit to durable."""
 
 
 class Currency(Record):
@@ -139,6 +148,29 @@ class Currency(Record):
     def met(self) -> bool | None:
         """Whether a failure now would lose no more than promised."""
         return _within(self.age_seconds, self.target_seconds)
+
+
+class DurableRow(Record):
+    """How soon commits were durable, in the stretches of one cluster that were streamed."""
+
+    system_identifier: str
+    stretches: int
+    samples: int
+    """Moments at which something waited, in all of them."""
+    typical_seconds: float
+    """The median of the stretches' medians, each counted as often as it was sampled."""
+    worst_seconds: float
+    worst_at: UtcDatetime
+    """Up to when the stretch covers that has it."""
+    target_seconds: float | None
+    over_target: int
+    """Stretches in which something took longer than the objective."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def met(self) -> bool | None:
+        """Whether at worst no more than promised would have been lost; None: nothing is."""
+        return _within(self.worst_seconds, self.target_seconds)
 
 
 class RetentionRow(Record):
@@ -277,6 +309,8 @@ class ComplianceReport(Record):
     windows: list[RecoveryWindow]
     restore_tests: list[RestoreTestRow]
     currency: Currency
+    durable_after: list[DurableRow]
+    """For each cluster whose WAL was streamed; empty where it is shipped on a schedule."""
     retention: list[RetentionRow]
     verification: Verification
     archives: list[ArchiveRow]

@@ -69,6 +69,7 @@ def _extra(report: ComplianceReport) -> dict[str, Any]:
         "chains": _chains(report.base_backups),
         "findings": [row for row in report.findings if not _routine(report, row)],
         "frequent": frequent,
+        "judged": [test for test in report.restore_tests if test.criteria or test.facts],
         "listed": _listed(report.evidence, frequent),
         # The period ends right before `until`, so midnight belongs to the day after.
         "last_day": report.period.until - timedelta(seconds=1),
