@@ -27,6 +27,37 @@ threading.Thread(target=RangeReader(client).fetch, args=("key", 0, 1), daemon=Tr
 sys.stdin.readline()
 """
 
+FORKS = """
+import os, signal, sys
+from obstore.store import MemoryStore
+from ledgerkeep.errors import WorkerError
+from ledgerkeep.storage.ranges import RangeReader
+
+def fill(store):
+    store.put("key", b"0123456789")
+
+inherited = MemoryStore()
+has_read = sys.argv[1] == "after reading"
+if has_read:
+    fill(inherited)
+    RangeReader(inherited).fetch("key", 0, 1)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # nobody waits for ever
+    for store in (inherited, MemoryStore()):
+        try:
+            if not has_read:
+                fill(store)
+            print(bytes(RangeReader(store).fetch("key", 2, 5)))
+        except WorkerError as problem:
+            print(str(problem).replace(str(os.getpid()), "C").replace(str(os.getppid()), "P"))
+    sys.stdout.flush()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+fill(inherited)
+print(bytes(RangeReader(inherited).fetch("key", 5, 7)))
+"""
+
 
 def _reader() -> RangeReader:
     store = MemoryStore()
@@ -71,3 +102,32 @@ def test_a_process_ends_although_a_range_is_under_way() -> None:
             assert connection.recv(65536).startswith(b"GET /bucket/key")
             process.communicate(b"end\n", timeout=30)
     assert process.returncode == 0
+
+
+def fork(when: str) -> list[str]:
+    """What a child and then its parent say."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, when],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": "plugins"},
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_a_process_that_is_forked_before_the_first_range_reads_like_any_other() -> None:
+    """As Airflow forks its tasks."""
+    assert fork("before reading") == ["b'234'", "b'234'", "b'56'"]
+
+
+def test_a_process_that_is_forked_after_a_range_is_told_and_does_not_hang() -> None:
+    """Also over a store that it has opened itself; the parent goes on."""
+    said = [
+        "process C was forked from process P, which had read from an object store, and cannot read "
+        "from one itself",
+        "Hint: start a new program for this work instead of forking (multiprocessing: the start "
+        "method spawn), or fork before the first reading",
+    ]
+    assert fork("after reading") == [*said, *said, "b'56'"]

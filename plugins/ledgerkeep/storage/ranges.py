@@ -7,15 +7,21 @@ process run on one event loop, in a thread of its own, and whoever asks is an or
 waits.
 
 The thread is a daemon and begins with the first request: a process that only lists has none, and
-a range that is left behind holds up no process. A process that has fetched ranges must not be
-forked to fetch more: obstore's own threads do not survive that.
+a range that is left behind holds up no process.
+
+obstore's own threads do not survive a fork: in the child every request would wait for ever, over a
+store of its own as well. Airflow forks before a task imports anything of ours, so this happens to
+nobody who does not fork inside a task. Whoever does is told, and does not hang.
 """
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING
 
 import obstore
+
+from ledgerkeep.errors import WorkerError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as RangeClient
@@ -25,19 +31,48 @@ class RangeReader:
     """Fetches ranges over one client; threads may share it."""
 
     def __init__(self, client: "RangeClient") -> None:
-        self.client = client
+        self._client = client
+
+    @property
+    def client(self) -> "RangeClient":
+        """To ask with, in this process.
+
+        :raises WorkerError: it was forked from one that has asked.
+        """
+        _process.claim()
+        return self._client
 
     def fetch(self, key: str, start: int, end: int) -> memoryview:
         """Bytes `start` up to, not including, `end`; fewer when the object ends before.
 
         :raises obstore.exceptions.BaseError, FileNotFoundError: the request failed.
+        :raises WorkerError: see `client`.
         """
-        return asyncio.run_coroutine_threadsafe(
-            self._fetch(key, start, end), _loop.running()
-        ).result()
+        asked = _fetch(self.client, key, start, end)
+        return asyncio.run_coroutine_threadsafe(asked, _loop.running()).result()
 
-    async def _fetch(self, key: str, start: int, end: int) -> memoryview:
-        return memoryview(await obstore.get_range_async(self.client, key, start=start, end=end))
+
+async def _fetch(client: "RangeClient", key: str, start: int, end: int) -> memoryview:
+    return memoryview(await obstore.get_range_async(client, key, start=start, end=end))
+
+
+class _Process:
+    """The process whose threads obstore has; the first that asks, and no child of it."""
+
+    def __init__(self) -> None:
+        self._owner: int | None = None
+
+    def claim(self) -> None:
+        own = os.getpid()
+        if self._owner is None:
+            self._owner = own
+        elif self._owner != own:
+            raise WorkerError(
+                f"process {own} was forked from process {self._owner}, which had read from an "
+                "object store, and cannot read from one itself",
+                hint="start a new program for this work instead of forking (multiprocessing: the "
+                "start method spawn), or fork before the first reading",
+            )
 
 
 class _Loop:
@@ -57,4 +92,5 @@ class _Loop:
             return self._loop
 
 
+_process = _Process()
 _loop = _Loop()
