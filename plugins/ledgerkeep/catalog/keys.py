@@ -16,6 +16,10 @@
         checked/{time}.json                  which stretches of WAL were read back then
         removals/{time}.json                 what retention set out to remove then, and why
         index/{kind}/{sha256}.zst            a copy of many records, to read them at once
+    {environment}/documents/
+        metadata/{time}/…                    rows.zst, changes.zst, findings.zst; check.json last
+        moments/{time}/…                     manifest.zst, findings.zst; moment.json last
+        differences/{time}/…                 rows.zst: a restored copy's rows against production's
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -181,6 +185,26 @@ def indexes(environment: str, system_identifier: str, kind: str) -> str:
     return f"{database(environment, system_identifier)}index/{kind}/"
 
 
+def metadata_checks(environment: str) -> str:
+    """Prefix of the comparisons of document rows with objects."""
+    return f"{environment}/documents/metadata/"
+
+
+def metadata_check(environment: str, at: datetime) -> str:
+    """Prefix of one comparison; they sort like their moments."""
+    return f"{metadata_checks(environment)}{_moment(at)}/"
+
+
+def document_moment(environment: str, at: datetime) -> str:
+    """Prefix of one comparison of a restored copy's rows with the objects of its moment."""
+    return f"{environment}/documents/moments/{_moment(at)}/"
+
+
+def row_difference(environment: str, at: datetime) -> str:
+    """Prefix of one comparison of a restored copy's document rows with production's."""
+    return f"{environment}/documents/differences/{_moment(at)}/"
+
+
 def evidence(environment: str) -> str:
     """Prefix of the evidence."""
     return f"{environment}/evidence/"
@@ -194,3 +218,13 @@ def reports(environment: str) -> str:
 def _moment(at: datetime) -> str:
     """A moment as a name: names sort like their moments."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+
+
+def document_recoveries(environment: str) -> str:
+    """Prefix of what is written down about recoveries of documents."""
+    return f"{environment}/documents/recoveries/"
+
+
+def document_recovery(environment: str, recovery_id: str) -> str:
+    """Prefix of one recovery of documents: plan, journal and report."""
+    return f"{document_recoveries(environment)}{recovery_id}/"
