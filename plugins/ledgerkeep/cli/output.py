@@ -6,11 +6,14 @@ so that a program reads either without guessing.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ledgerkeep.errors import LedgerkeepError
 from ledgerkeep.progress import LoggedProgress, Progress, no_progress
+
+_FOLDED = 500
+"""Rows up to which a table is fitted to the terminal: rich needs a second for a thousand."""
 
 
 class Output:
@@ -34,6 +37,10 @@ class Output:
 
         :param right: columns of figures, which are set to the right.
         """
+        if not sys.stdout.isatty() or len(rows) > _FOLDED:
+            # Lines into a file or a pipe are not folded: another program reads them.
+            self.lines([*_plain_table(columns, rows, right), ""])
+            return
         from rich import box
         from rich.console import Console
         from rich.table import Table
@@ -49,8 +56,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        # Lines into a file or a pipe are not folded: another program reads them.
-        Console(highlight=False, width=None if sys.stdout.isatty() else 400).print(table)
+        Console(highlight=False).print(table)
 
     def progress(self) -> Progress:
         """Progress on standard error; none for machines."""
@@ -70,6 +76,34 @@ class Output:
             }
         }
         _to_stderr(json.dumps(told, ensure_ascii=False))
+
+
+def _plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
+) -> Iterator[str]:
+    """The same table in lines as long as they need to be."""
+    widths = [max(map(_width, column)) for column in zip(columns, *rows, strict=True)]
+    sides = [column in right for column in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
+            for cell, width, to_right in zip(cells, widths, sides, strict=True)
+        )
+        return "   ".join(padded).rstrip()
+
+    if any(columns):
+        yield line(columns)
+        yield "─" * (sum(widths) + 3 * (len(widths) - 1))
+    for row in rows:
+        yield line([" ".join(cell.splitlines()) for cell in row])
+
+
+def _width(cell: str) -> int:
+    """Columns of a terminal."""
+    from rich.cells import cell_len
+
+    return len(cell) if cell.isascii() else cell_len(cell)
 
 
 def _to_stderr(line: str) -> None:
