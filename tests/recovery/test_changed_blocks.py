@@ -1,5 +1,6 @@
 """What changed blocks make of a file: what pg_combinebackup makes of it, byte for byte."""
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from include.sandbox.objectstore import ObjectStoreServer
 from include.sandbox.place import Place
+from ledgerkeep.errors import RestoreFailed
 from ledgerkeep.progress import no_progress
 from ledgerkeep.recovery.changed_blocks import BLOCK, read_header, write_changes
 from ledgerkeep.recovery.combine import combine_chain, prepare_chain
@@ -21,6 +23,7 @@ from ledgerkeep.recovery.room import Room, RoomRecord
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
 from tests.recovery.chains import Chain, lived_through_a_chain
+from tests.recovery.samples import backup
 from tests.recovery.test_room import record
 
 PLAIN = "base/5/16384"
@@ -44,14 +47,14 @@ def incremental(until: int, blocks: dict[int, int], *, magic: int = MAGIC) -> by
 
 def members(place: Path, files: list[dict[str, bytes]]) -> list[Path]:
     """Backups of a chain, each with these files."""
-    found = []
-    for number, content in enumerate(files):
-        directory = place / str(number)
-        (directory / "base/5").mkdir(parents=True)
-        for path, body in content.items():
-            (directory / path).write_bytes(body)
-        found.append(directory)
-    return found
+    return [fill(place / str(number), content) for number, content in enumerate(files)]
+
+
+def fill(directory: Path, content: dict[str, bytes]) -> Path:
+    (directory / "base/5").mkdir(parents=True)
+    for path, body in content.items():
+        (directory / path).write_bytes(body)
+    return directory
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -164,6 +167,45 @@ def test_runs_bring_every_block_below_the_bound_once(numbers: list[int], below: 
     }
     assert max((size for _, _, size in runs), default=0) <= 128 * BLOCK
     assert all(one[0] + one[2] <= next_one[0] for one, next_one in pairwise(runs))
+
+
+@pytest.mark.parametrize(
+    ("number", "message", "hint"),
+    [
+        pytest.param(
+            errno.ENOSPC,
+            "the file system of {room} is full while 2 backups are combined: "
+            "No space left on device",
+            "combining may take 200 B beside the backups themselves: free space there, or restore "
+            "to another directory; the partial copy was removed",
+            id="full",
+        ),
+        pytest.param(
+            errno.EIO,
+            "the changed blocks of tuesday could not be written in {room}: Input/output error",
+            "look at the permissions and the health of that file system",
+            id="broken",
+        ),
+    ],
+)
+def test_disk_that_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str, hint: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    room = Room(tmp_path, record())
+    chain = [
+        backup(name, stop=stop, at=stop).model_copy(update={"raw_bytes": 100})
+        for name, stop in (("monday", 3), ("tuesday", 4))
+    ]
+    for one, files in zip(chain, [{PLAIN: block(1)}, {PATH: incremental(1, {0: 2})}], strict=True):
+        fill(room.member(one.id).data, files)
+    monkeypatch.setattr("ledgerkeep.recovery.changed_blocks.os.pwrite", refuse)
+    with pytest.raises(RestoreFailed) as failed:
+        prepare_chain(chain, room, [PATH], no_progress)
+    assert failed.value.message == message.format(room=tmp_path)
+    assert failed.value.hint == hint
 
 
 # -- against the program

@@ -235,6 +235,22 @@ def test_killed_while_combining_leaves_nothing_at_work_and_is_run_again(
     assert restore(chain, target, room, settings).chain[-1] == chain.backup.id
 
 
+def test_killed_while_changed_blocks_are_written_is_run_again(
+    chain: Chain, room: Path, settings: WorkerSettings
+) -> None:
+    target = RecoveryTarget(latest=True)
+    process = start_restore(chain, target, room, settings, hang_in="changed blocks")
+    try:
+        assert process.stdout.readline() == b"hanging\n"
+        with pytest.raises(OperationRunning):
+            remove_own_room(room, "test/run")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not Room.open(room).complete
+    assert restore(chain, target, room, settings).chain[-1] == chain.backup.id
+
+
 # -- which way the files go
 
 
