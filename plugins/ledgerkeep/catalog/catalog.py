@@ -257,7 +257,8 @@ class Catalog:
 
     def _records(self, system_identifier: str, name: str, kind: type[R]) -> list[R]:
         copies = self.copies(system_identifier, name)
-        return [self._parse(key, copy.body, kind) for key, copy in copies.items()]
+        # Each copy is let go of when it is parsed: of many records, not all are held twice.
+        return [self._parse(key, copies.pop(key).body, kind) for key in list(copies)]
 
     def _parse(self, key: str, body: bytes, kind: type[R]) -> R:
         try:
