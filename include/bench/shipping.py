@@ -2,7 +2,9 @@
 
 A backlog is the same WAL for all: ours over the slot to the store, pg_receivewal to the local disk,
 and pgBackRest's asynchronous archive-push to the same store. Streaming is measured beside pgbench,
-which writes as fast as it can on the same cores: its clients do not even wait for the disk.
+which writes as fast as it can on the same cores: its clients do not even wait for the disk. Its own
+transactions are small, and the clients' processor time bounds them; inserts in bulk are bounded by
+what the server can write.
 """
 
 import json
@@ -10,6 +12,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from include.bench.measure import Measured, Row, measure
@@ -18,7 +23,12 @@ from include.bench.stage import Stage
 
 _SEGMENT = 16_777_216
 _CLIENTS = 4
+_RUN = ("-c", str(_CLIENTS), "-j", "2")
 _SCALE = 20
+_ROW = " || ".join("md5(random()::text)" for _ in range(8))
+_BULK_ROWS = 90
+_WARM_SECONDS = 3.0
+_LOOK_SECONDS = 0.2
 _SLOT = "pg_replication_slots WHERE slot_name LIKE 'ledgerkeep%'"
 
 
@@ -47,10 +57,53 @@ def shipping_rows(made: Stage, peer: PgBackRest | None, segments: int, log: Path
 def streaming_rows(made: Stage, seconds: int, log: Path) -> list[Row]:
     """WAL that pgbench writes for some seconds, streamed meanwhile."""
     _pgbench(made, log, "-i", "-s", str(_SCALE), "-q")
+    made.execute("CREATE TABLE bulk (content text)")
+    script = made.home / "bulk.sql"
+    script.write_text(f"INSERT INTO bulk SELECT {_ROW} FROM generate_series(1, {_BULK_ROWS});\n")
+    own = _stream(made, seconds, log, _RUN)
+    bulk = _stream(made, seconds, log, [*_RUN, "-n", "-f", str(script)])
+    told = own.told
+    return [
+        own.row(f"WAL streamed while {_CLIENTS} pgbench clients write"),
+        bulk.row("the same, each statement inserting 25 kB"),
+        (
+            "all of it durable after the last commit",
+            f"{own.behind:.1f} s, bulk {bulk.behind:.1f} s",
+            "",
+            "",
+        ),
+        (
+            "from commit to durable: half, 95 %, all",
+            f"{told['p50_seconds']:.1f}, {told['p95_seconds']:.1f}, {told['max_seconds']:.1f} s",
+            f"segment switched after {told['switch_after']:.0f} s",
+            "",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """What one run kept up with; bytes a second, measured while the clients wrote."""
+
+    written: float
+    stored: float
+    behind: float
+    """Seconds from the last commit until all of it was durable."""
+    told: dict[str, float]
+    """What the run said about itself."""
+
+    def row(self, what: str) -> Row:
+        """As the table shows it; the last figure is 1 when shipping keeps up."""
+        stored = f"{self.stored / 1e6:.1f} MB/s, {self.stored / _SEGMENT:.1f} segments/s stored"
+        written = f"{self.written / 1e6:.1f} MB/s written"
+        return what, stored, written, f"{self.written / max(1, self.stored):.2f}"
+
+
+def _stream(made: Stage, seconds: int, log: Path, arguments: Sequence[str]) -> _Streamed:
     made.ours(log, "ship")
-    with log.open("ab") as output:
+    with log.open("ab") as output, ThreadPoolExecutor(1) as beside:
         run = subprocess.Popen(
-            [sys.executable, "-m", "include.bench.ours", "stream", f"{seconds + 20}s"],
+            [sys.executable, "-m", "include.bench.ours", "stream", f"{seconds + 15}s"],
             stdout=subprocess.PIPE,
             stderr=output,
             stdin=subprocess.DEVNULL,
@@ -59,31 +112,39 @@ def streaming_rows(made: Stage, seconds: int, log: Path) -> list[Row]:
         )
         try:
             _wait(made, "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
-            begun = _position(made)
-            spent = _pgbench(made, log, "-c", str(_CLIENTS), "-T", str(seconds)).seconds
-            written, shipped = _position(made), _confirmed(made)
-            behind = time.monotonic()
-            _wait(made, f"SELECT 1 FROM {_SLOT} AND restart_lsn - '0/0'::pg_lsn >= {written}")
+            writing = beside.submit(_pgbench, made, log, *arguments, "-T", str(seconds))
+            begun, rates = _position(made), _rates(made, writing)
+            spent = writing.result().seconds
+            end, behind = _position(made), time.monotonic()
+            _wait(made, f"SELECT 1 FROM {_SLOT} AND restart_lsn - '0/0'::pg_lsn >= {end}")
             behind = time.monotonic() - behind
             said, _ = run.communicate(timeout=seconds + 120)
         finally:
             run.kill()
-    told = json.loads(said.splitlines()[-1])
-    return [
-        (
-            f"WAL streamed while {_CLIENTS} pgbench clients write",
-            f"{max(0, shipped - begun) / spent / 1e6:.1f} MB/s stored",
-            f"{(written - begun) / spent / 1e6:.1f} MB/s written",
-            "",
-        ),
-        ("all of it durable after the last commit", f"{behind:.1f} s", "", ""),
-        (
-            "from commit to durable: half, 95 %, all",
-            f"{told['p50_seconds']:.1f}, {told['p95_seconds']:.1f}, {told['max_seconds']:.1f} s",
-            f"segment switched after {told['switch_after']:.0f} s",
-            "",
-        ),
-    ]
+    size = end - begun
+    written, stored = rates or (size / spent, size / (spent + behind))
+    return _Streamed(written, stored, behind, json.loads(said.splitlines()[-1]))
+
+
+def _rates(made: Stage, writing: "Future[Measured]") -> tuple[float, float] | None:
+    """Bytes a second that were written and stored, from when both are well under way.
+
+    Both are read as often as a segment was stored: what is stored moves in steps of one. None when
+    there were too few.
+    """
+    time.sleep(_WARM_SECONDS)
+    seen = [(time.monotonic(), _position(made), _confirmed(made))]
+    while not writing.done():
+        time.sleep(_LOOK_SECONDS)
+        now = (time.monotonic(), _position(made), _confirmed(made))
+        if now[2] > seen[-1][2]:
+            seen.append(now)
+    if len(seen) < 3:
+        return None
+    # The first was read in the middle of a segment.
+    (since, written, stored), (until, written_then, stored_then) = seen[1], seen[-1]
+    spent = until - since
+    return (written_then - written) / spent, (stored_then - stored) / spent
 
 
 def _pgbench(made: Stage, log: Path, *arguments: str) -> Measured:
