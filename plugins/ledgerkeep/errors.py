@@ -34,6 +34,11 @@
     │   ├── RecoveryStopped         replay ended before the target
     │   ├── ProofMismatch           the copy is not identical to the source
     │   └── ValidationFailed
+    ├── AwsRefused                  an AWS service other than the store said no
+    │   └── AwsUnavailable
+    ├── ApplicationUnwell           the application says that it is not well, or says nothing
+    ├── AirflowRefused
+    ├── RunFailed                   a run that was followed did not pass
     └── EvidenceError
         └── EvidenceChainBroken
 
@@ -216,6 +221,22 @@ class ProofMismatch(RecoveryError):
 
 class ValidationFailed(RecoveryError):
     """The restored copy came up but breaks an expectation."""
+
+
+class AwsRefused(LedgerkeepError):
+    """An AWS service other than the object store refused a request."""
+
+
+class AwsUnavailable(AwsRefused):
+    """An AWS service did not answer, or throttled."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ApplicationUnwell(LedgerkeepError):
+    """The application does not answer, or says that it is not well."""
+
+    retryable: ClassVar[bool] = True
 
 
 class AirflowRefused(LedgerkeepError):

@@ -7,7 +7,7 @@ as everywhere in Airflow, and credentials are refreshed while a long backup runs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
@@ -75,15 +75,7 @@ def open_policy_replica(policy: Policy) -> Bucket:
 
     :raises PolicyError: the policy has no replica.
     """
-    from ledgerkeep.errors import PolicyError
-
-    replica = documents_of(policy).replica
-    if replica is None:
-        raise PolicyError(
-            f"the policy of {policy.environment} has no replica of the documents",
-            hint="add documents.replica to the policy",
-        )
-    return _open_documents(policy, replica)
+    return _open_documents(policy, replica_of(policy))
 
 
 def documents_of(policy: Policy) -> Documents:
@@ -99,6 +91,31 @@ def documents_of(policy: Policy) -> Documents:
             hint="add the section documents to the policy",
         )
     return policy.documents
+
+
+def replica_of(policy: Policy) -> Replica:
+    """The replica's section of a policy.
+
+    :raises PolicyError: the policy has none.
+    """
+    from ledgerkeep.errors import PolicyError
+
+    replica = documents_of(policy).replica
+    if replica is None:
+        raise PolicyError(
+            f"the policy of {policy.environment} has no replica of the documents",
+            hint="add documents.replica to the policy",
+        )
+    return replica
+
+
+def open_client(service: str, connection_id: str, region: str) -> Any:
+    """A boto3 client of an AWS service, with an Airflow connection's identity and endpoint."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    return AwsBaseHook(
+        aws_conn_id=connection_id, client_type=service, region_name=region
+    ).get_client_type(region_name=region)
 
 
 def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:

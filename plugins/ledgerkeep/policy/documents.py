@@ -115,10 +115,54 @@ class DocumentRecovery(PolicyModel):
     )
 
 
+class FailoverWatch(PolicyModel):
+    """Failing over without a person, after failed health checks."""
+
+    schedule: Cron | None
+    failed_checks: Annotated[int, Field(ge=2, le=20)] = Field(
+        default=3, description="So many in a row, and the application is switched over."
+    )
+    interval: Duration = Field(
+        default=timedelta(minutes=1), description="Between one failed check and the next."
+    )
+
+
 class DocumentFailover(PolicyModel):
     """Switching the application over to the replica and back."""
 
-    approval: bool = True
+    connection_id: Name = Field(
+        description="AWS connection for the application's parameter and services."
+    )
+    region: Name = Field(description="Where the parameter and the services are.")
+    parameter: Annotated[str, Field(pattern=r"^/?[A-Za-z0-9_.\-/]{1,500}$")] = Field(
+        description="In Parameter Store: names the bucket that the application uses."
+    )
+    cluster: Name | None = Field(default=None, description="ECS cluster of the services.")
+    services: list[Name] = Field(
+        default=[], description="ECS services that read the parameter when they start."
+    )
+    restart_timeout: Duration = Field(
+        default=timedelta(minutes=15), description="Until restarted services must be stable."
+    )
+    health_url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")] | None = Field(
+        default=None, description="Of the application: answers 200 when it reaches its documents."
+    )
+    sample: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="Documents that the access test reads whole."
+    )
+    replication_role_arn: Name | None = Field(
+        default=None, description="With it the store replicates back to the other bucket."
+    )
+    approval: bool = Field(default=True, description="A second person has to approve the plan.")
+    approvers: list[Name] = Field(
+        default=[], description="Airflow users who may approve; empty: everybody but who asked."
+    )
+    response_timeout: Duration = Field(
+        default=timedelta(hours=1), description="Without an answer within it: rejected."
+    )
+    watch: FailoverWatch | None = Field(
+        default=None, description="null: only a person fails over."
+    )
 
 
 class Documents(PolicyModel):

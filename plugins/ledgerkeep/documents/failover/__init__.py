@@ -1,0 +1,1 @@
+"""Switching the application over to the replica of the documents, and back."""

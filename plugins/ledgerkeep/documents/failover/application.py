@@ -1,0 +1,182 @@
+"""The application as a failover sees it: the parameter that names its bucket, and its services.
+
+Changing the parameter changes nothing until the services start again, and a service that was told
+to restart is not there yet. So three things are done apart, each of which may be done twice: the
+parameter is written and read back, the services are told to deploy anew, and their deployments are
+looked at until each has settled.
+(AWS: Systems Manager API reference, PutParameter; ECS API reference, UpdateService and Deployment.)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import botocore.exceptions as boto
+
+from ledgerkeep.errors import AwsRefused, AwsUnavailable
+from ledgerkeep.model import Record
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.client import ECSClient
+    from mypy_boto3_ecs.type_defs import ServiceTypeDef
+    from mypy_boto3_ssm.client import SSMClient
+
+T = TypeVar("T")
+
+_BUSY = {"Throttling", "ThrottlingException", "InternalServerError", "ServerException", "503"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnrecognizedClientException"}
+_AT_ONCE = 10
+"""DescribeServices takes no more names."""
+
+
+class ServiceState(Record):
+    """An ECS service as it stands."""
+
+    name: str
+    desired: int
+    """Tasks that should run."""
+    running: int
+    deployments: int
+    """More than one: a new deployment takes the place of an old one."""
+    failed: str = ""
+    """Why its newest deployment failed; empty when it did not."""
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether what should run runs, and nothing else does."""
+        return not self.failed and self.deployments == 1 and self.running == self.desired
+
+    def describe(self) -> str:
+        """For the log."""
+        if self.failed:
+            return f"{self.name}: the deployment failed: {self.failed}"
+        words = "stable" if self.is_stable else f"{self.deployments} deployments under way"
+        return f"{self.name}: {self.running} of {self.desired} tasks run, {words}"
+
+
+@dataclass(frozen=True)
+class Application:
+    """The application's parameter and services, behind two clients."""
+
+    parameter: str
+    cluster: str | None
+    services: Sequence[str]
+    ssm: "SSMClient"
+    ecs: "ECSClient"
+
+    def bucket(self) -> str:
+        """The bucket that the parameter names.
+
+        :raises AwsRefused, AwsUnavailable: there is no such parameter, or it may not be read.
+        """
+        found = self._ask(
+            f"read the parameter {self.parameter}",
+            lambda: self.ssm.get_parameter(Name=self.parameter),
+        )
+        return found["Parameter"]["Value"]
+
+    def point_at(self, bucket: str) -> bool:
+        """Let the parameter name this bucket, and read it back; False: it did already.
+
+        :raises AwsRefused, AwsUnavailable: it could not be written, or reads otherwise afterwards.
+        """
+        if self.bucket() == bucket:
+            return False
+        self._ask(
+            f"write the parameter {self.parameter}",
+            lambda: self.ssm.put_parameter(
+                Name=self.parameter, Value=bucket, Type="String", Overwrite=True
+            ),
+        )
+        if (found := self.bucket()) != bucket:
+            raise AwsRefused(
+                f"the parameter {self.parameter} reads {found} after {bucket} was written",
+                hint="somebody else writes it; find out who before you try again",
+            )
+        return True
+
+    def restart(self) -> None:
+        """Tell every service to deploy anew; returns at once.
+
+        :raises AwsRefused, AwsUnavailable: a service is unknown, or may not be updated.
+        """
+        for name in self.services:
+            self._ask(
+                f"restart the service {name}",
+                lambda name=name: self.ecs.update_service(  # type: ignore[misc]
+                    cluster=self.cluster or "default", service=name, forceNewDeployment=True
+                ),
+            )
+
+    def states(self) -> list[ServiceState]:
+        """Every service as it stands, in the policy's order.
+
+        :raises AwsRefused, AwsUnavailable: a service is unknown.
+        """
+        found: dict[str, ServiceState] = {}
+        for start in range(0, len(self.services), _AT_ONCE):
+            names = list(self.services[start : start + _AT_ONCE])
+            answer = self._ask(
+                "look at the services",
+                lambda names=names: self.ecs.describe_services(  # type: ignore[misc]
+                    cluster=self.cluster or "default", services=names
+                ),
+            )
+            found |= {one["serviceName"]: _state(one) for one in answer["services"]}
+        if unknown := [name for name in self.services if name not in found]:
+            raise AwsRefused(
+                f"the cluster {self.cluster or 'default'} has no service {', '.join(unknown)}",
+                hint="correct documents.failover.cluster and services in the policy",
+            )
+        return [found[name] for name in self.services]
+
+    def _ask(self, what: str, send: Callable[[], T]) -> T:
+        try:
+            return send()
+        except boto.ClientError as problem:
+            raise _refusal(what, problem) from problem
+        except boto.BotoCoreError as problem:
+            raise AwsUnavailable(
+                f"aws did not answer the request to {what}: {' '.join(str(problem).split())}",
+                hint="check the network between the worker and AWS, and the region and endpoint "
+                "of the Airflow connection documents.failover.connection_id",
+            ) from problem
+
+
+def _refusal(what: str, problem: boto.ClientError) -> AwsRefused:
+    code = problem.response["Error"].get("Code", "")
+    if code in _BUSY:
+        return AwsUnavailable(
+            f"aws was too busy to {what} ({code})", hint="nothing was changed; it is tried again"
+        )
+    hints = {
+        **dict.fromkeys(
+            _DENIED,
+            "allow ssm:GetParameter and ssm:PutParameter on the parameter, and "
+            "ecs:DescribeServices and ecs:UpdateService on the services, to the identity of the "
+            "connection",
+        ),
+        "ParameterNotFound": "correct documents.failover.parameter and region in the policy",
+        "ClusterNotFoundException": "correct documents.failover.cluster in the policy",
+        "ServiceNotFoundException": "correct documents.failover.services in the policy",
+        "ServiceNotActiveException": "the service was deleted; correct documents.failover.services",
+    }
+    return AwsRefused(
+        f"aws refused to {what} ({code})",
+        hint=hints.get(code, problem.response["Error"].get("Message", "")),
+    )
+
+
+def _state(service: "ServiceTypeDef") -> ServiceState:
+    deployments = service.get("deployments", [])
+    newest = next((one for one in deployments if one.get("status") == "PRIMARY"), None)
+    failed = ""
+    if newest and newest.get("rolloutState") == "FAILED":
+        failed = newest.get("rolloutStateReason") or "no reason was given"
+    return ServiceState(
+        name=service["serviceName"],
+        desired=service["desiredCount"],
+        running=service["runningCount"],
+        deployments=len(deployments),
+        failed=failed,
+    )
