@@ -14,6 +14,7 @@ from ledgerkeep.policy.model import (
     Policy,
     Storage,
 )
+from ledgerkeep.policy.protection_sense import protection_contradictions
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
 from ledgerkeep.policy.values import Encryption, format_duration
 
@@ -46,6 +47,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_sampled_tables(policy.database),
         *_validated_databases(policy.database),
         *_document_rows(policy),
+        *protection_contradictions(policy.documents),
     ]
 
 
@@ -59,6 +61,7 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
         ("database", "retention"): database.retention,
         ("database", "verification"): database.verification,
         ("database", "compliance_archive"): database.compliance_archive,
+        ("documents", "protection"): policy.documents.protection if policy.documents else None,
         ("documents", "metadata_consistency"): (
             policy.documents.metadata_consistency if policy.documents else None
         ),
