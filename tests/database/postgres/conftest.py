@@ -1,13 +1,37 @@
-"""What the tests of slots and WAL share: a cluster with small segments, and a slot on it."""
+"""What the tests share: catalogs, a cluster with small segments, a slot on it, a faulty store."""
 
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from include.sandbox.objectstore import ObjectStoreServer
 from include.sandbox.place import Place
+from ledgerkeep.catalog.catalog import Catalog
 from tests.conftest import Cluster
+from tests.database.postgres.backup_support import make_catalog, make_policy
 from tests.database.postgres.wal_support import small_cluster
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.memory_store import MemoryStore
+
+
+@pytest.fixture
+def catalog(s3: ObjectStoreServer, bucket: str) -> Catalog:
+    """A catalog in a bucket of the test's own."""
+    return make_catalog(s3, make_policy(bucket))
+
+
+@pytest.fixture
+def shelf() -> Catalog:
+    """A catalog in memory, for what does not depend on the store."""
+    return Catalog(MemoryStore(), make_policy("memory"))
+
+
+@pytest.fixture
+def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
+    """The store, failing on request."""
+    with FaultyProxy(s3.endpoint) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the tests of incremental backups share: taking one, and combining a chain by hand."""
+"""What the tests of incremental backups share: combining a chain by hand, and the summaries."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -8,21 +8,17 @@ from pathlib import Path
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup
-from ledgerkeep.database.postgres.base_backup import Origin
-from ledgerkeep.database.postgres.full_backup import record_backup
-from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
+from ledgerkeep.database.postgres.address import connect
 from ledgerkeep.database.postgres.postmaster import Postmaster, running
-from ledgerkeep.progress import no_progress
+from ledgerkeep.database.postgres.wal_summaries import read_summaries
 from tests.conftest import Cluster
-from tests.database.postgres.backup_support import RUN, extract_plainly
+from tests.database.postgres.backup_support import extract_plainly
 
 
-def incremental_backup(cluster: Cluster, catalog: Catalog, run: str = RUN) -> BaseBackup:
-    """Both steps of an incremental backup."""
-    backup_id = take_incremental_backup(
-        cluster.address, catalog, origin=Origin(run), progress=no_progress
-    )
-    return record_backup(catalog, backup_id, run=run, progress=no_progress)
+def summarized(cluster: Cluster) -> int:
+    """Up to where the server has summarized its WAL."""
+    with connect(cluster.address) as connection:
+        return read_summaries(connection).summarized_lsn
 
 
 def combine_by_hand(

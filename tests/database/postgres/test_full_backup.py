@@ -1,9 +1,5 @@
 """A full backup as a whole: from a live server into a real bucket, and all that can go wrong."""
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -38,7 +34,7 @@ from ledgerkeep.errors import (
 from ledgerkeep.model import utc_now
 from ledgerkeep.policy.model import WalShipping
 from ledgerkeep.progress import no_progress
-from tests.conftest import ROOT, Cluster
+from tests.conftest import Cluster
 from tests.database.postgres.backup_support import (
     RUN,
     ask,
@@ -49,13 +45,10 @@ from tests.database.postgres.backup_support import (
     make_policy,
     restored,
 )
+from tests.database.postgres.backup_worker import kill_backup
+from tests.support.interrupted import wait_until_alone
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def catalog(s3: ObjectStoreServer, bucket: str) -> Catalog:
-    return make_catalog(s3, make_policy(bucket))
 
 
 def first_time(action: Callable[[], object]) -> Callable[[int, int | None, str], None]:
@@ -234,59 +227,11 @@ def test_server_that_stops_interrupts_the_backup(
     )
 
 
-def wait_until_alone(cluster: Cluster) -> None:
-    """Until the server has noticed that its client is gone."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ledgerkeep'"
-    deadline = time.monotonic() + 30
-    while cluster.execute(query)[0][0] > 1:  # the one that asks
-        assert time.monotonic() < deadline, "the killed worker's sessions are still there"
-
-
-KILLED = """
-import json, sys
-sys.path[:0] = json.loads(sys.argv[1])
-from ledgerkeep.database.postgres.address import ServerAddress
-from ledgerkeep.database.postgres.base_backup import Origin
-from ledgerkeep.database.postgres.full_backup import take_full_backup
-from include.sandbox.objectstore import Credentials, ObjectStore
-from tests.database.postgres.backup_support import make_catalog, make_policy
-
-told = json.loads(sys.stdin.readline())
-store = ObjectStore(told["endpoint"], Credentials(*told["user"]), Credentials("", ""))
-catalog = make_catalog(store, make_policy(told["bucket"], max_rate=8))
-address = ServerAddress(host="127.0.0.1", port=told["port"], password=told["password"])
-take_full_backup(
-    address,
-    catalog,
-    origin=Origin("killed"),
-    progress=lambda done, total, what: print(done, flush=True),
-)
-"""
-
-
 def test_killed_worker_leaves_nothing_that_counts(
     fresh_cluster: Cluster, s3: ObjectStoreServer, bucket: str, catalog: Catalog
 ) -> None:
     """SIGKILL in the middle of the stream: no backup, no slot; the next run sweeps and succeeds."""
-    told = {
-        "endpoint": s3.endpoint,
-        "user": [s3.user.access_key, s3.user.secret_key],
-        "bucket": bucket,
-        "port": fresh_cluster.port,
-        "password": fresh_cluster.address.password,
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-c", KILLED, json.dumps([str(ROOT / "plugins"), str(ROOT)])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    worker.stdin.write(json.dumps(told) + "\n")
-    worker.stdin.flush()
-    while int(worker.stdout.readline()) == 0:
-        pass
-    worker.kill()
-    worker.wait()
+    kill_backup(fresh_cluster, s3, bucket, method="full")
 
     (identifier,) = catalog.system_identifiers()
     assert catalog.backups(identifier) == []

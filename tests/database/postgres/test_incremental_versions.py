@@ -16,8 +16,14 @@ from ledgerkeep.errors import DatabaseError
 from ledgerkeep.policy.model import IncrementalBackup
 from ledgerkeep.progress import no_progress
 from tests.conftest import Cluster, make_cluster
-from tests.database.postgres.backup_support import RUN, ask, full_backup, make_policy
-from tests.database.postgres.increment_support import combined, incremental_backup
+from tests.database.postgres.backup_support import (
+    RUN,
+    ask,
+    full_backup,
+    incremental_backup,
+    make_policy,
+)
+from tests.database.postgres.increment_support import combined
 from tests.support.memory_store import MemoryStore
 from tests.support.postgres_versions import place_with
 

@@ -1,24 +1,13 @@
 """Shipping when the worker is killed, or the object store or the server goes down."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 from include.sandbox.objectstore import ObjectStoreServer
 from include.sandbox.place import Place
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.catalog.models import WalStretch
-from ledgerkeep.database.postgres.wal_segment import Segment, inspect_stored
-from ledgerkeep.errors import DatabaseUnavailable, OperationRunning, StoreUnavailable
+from ledgerkeep.errors import DatabaseUnavailable, StoreUnavailable
 from tests.conftest import Cluster
 from tests.database.postgres.wal_support import (
     MEGABYTE,
@@ -31,21 +20,13 @@ from tests.database.postgres.wal_support import (
     slot_position,
     small_cluster,
     stored_names,
-    waldump,
     write_wal,
 )
-from tests.support.faulty_proxy import Exchange, FaultyProxy, slow_down
+from tests.database.postgres.wal_worker import assert_whole, ship_after_a_death, start_shipping
+from tests.support.faulty_proxy import FaultyProxy, slow_down
+from tests.support.interrupted import Worker, killing
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
-    """The store, failing on request."""
-    with FaultyProxy(s3.endpoint) as running:
-        yield running
 
 
 @pytest.fixture
@@ -60,79 +41,6 @@ def _catalog(
     user = s3.user
     store = bucket_store(proxy.endpoint, user.access_key, user.secret_key, bucket, **how)
     return catalog_for(slot, store)
-
-
-def _start_worker(
-    source: Cluster,
-    s3: ObjectStoreServer,
-    proxy: FaultyProxy,
-    bucket: str,
-    slot: str,
-    *,
-    stream: bool = False,
-) -> "subprocess.Popen[bytes]":
-    told = {
-        "stream": stream,
-        "address": asdict(source.address),
-        "slot": slot,
-        "endpoint": proxy.endpoint,
-        "bucket": bucket,
-        **asdict(s3.user),
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.database.postgres.wal_worker"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'plugins'}{os.pathsep}{ROOT}"},
-    )
-    assert worker.stdin is not None
-    worker.stdin.write(json.dumps(told).encode())
-    worker.stdin.close()
-    return worker
-
-
-def _killing(
-    worker: "list[subprocess.Popen[bytes]]", nth: int, *, acknowledged: bool
-) -> Callable[[Exchange], None]:
-    """A fault that kills the worker at its nth request of a kind, before or after it is done."""
-    lock = threading.Lock()
-    seen = 0
-
-    def fault(exchange: Exchange) -> None:
-        nonlocal seen
-        with lock:
-            seen += 1
-            now = seen == nth
-        if now and not acknowledged:
-            os.kill(worker[0].pid, signal.SIGKILL)
-            exchange.hang_up()
-            return
-        answer = exchange.forward()
-        if now:
-            os.kill(worker[0].pid, signal.SIGKILL)
-        exchange.answer(*answer)
-
-    return fault
-
-
-def _ship_after_a_death(source: Cluster, catalog: Catalog) -> list[WalStretch]:
-    """Ship, as soon as the server has noticed that the other worker is gone."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return ship(source, catalog)
-        except OperationRunning:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-
-
-def _assert_whole(source: Cluster, catalog: Catalog, stretch: WalStretch) -> None:
-    """Every segment is stored, is what it should be, and they read as one piece of WAL."""
-    assert len(stored_names(catalog, stretch)) == stretch.segment_count
-    for start in range(stretch.start_lsn, stretch.end_lsn, MEGABYTE):
-        segment = Segment("production", stretch.system_identifier, 1, start, MEGABYTE)
-        inspect_stored(catalog.store, segment)
-    assert "SWITCH" in waldump(source, catalog, stretch).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -161,17 +69,17 @@ def test_a_killed_worker_loses_nothing(
     first = ship_one(source, catalog)
     write_wal(source, 6)
     source.execute("SELECT pg_create_restore_point('in the killed run')")
-    worker: list[subprocess.Popen[bytes]] = []
+    worker: list[Worker] = []
     proxy.fail(
-        _killing(worker, nth, acknowledged=acknowledged), times=99, method="PUT", containing=what
+        killing(worker, nth, acknowledged=acknowledged), times=99, method="PUT", containing=what
     )
-    worker.append(_start_worker(source, s3, proxy, bucket, slot))
+    worker.append(start_shipping(source, s3, proxy, bucket, slot))
     assert worker[0].wait(timeout=60) == -signal.SIGKILL
     proxy.heal()
     write_wal(source, 8)
     recycle(source)
     recycle(source)
-    _ship_after_a_death(source, catalog)
+    ship_after_a_death(source, catalog)
     recorded = catalog.stretches(first.system_identifier)
     assert recorded[0] == first
     assert [stretch.start_lsn for stretch in recorded[1:]] == [
@@ -180,7 +88,7 @@ def test_a_killed_worker_loses_nothing(
     points = [point.name for stretch in recorded for point in stretch.restore_points]
     assert points == ["in the killed run"]
     for stretch in recorded[1:]:
-        _assert_whole(source, catalog, stretch)
+        assert_whole(source, catalog, stretch)
     assert slot_position(source, slot) == recorded[-1].end_lsn
 
 
@@ -193,20 +101,20 @@ def test_a_first_run_that_is_killed_loses_nothing(
     catalog: Catalog,
 ) -> None:
     """There is a slot and there are segments, but no record yet."""
-    worker: list[subprocess.Popen[bytes]] = []
+    worker: list[Worker] = []
     proxy.fail(
-        _killing(worker, 1, acknowledged=False), times=99, method="PUT", containing="/stretches/"
+        killing(worker, 1, acknowledged=False), times=99, method="PUT", containing="/stretches/"
     )
-    worker.append(_start_worker(source, s3, proxy, bucket, slot))
+    worker.append(start_shipping(source, s3, proxy, bucket, slot))
     assert worker[0].wait(timeout=60) == -signal.SIGKILL
     proxy.heal()
     write_wal(source, 8)
     recycle(source)
     recycle(source)
-    (stretch,) = _ship_after_a_death(source, catalog)
+    (stretch,) = ship_after_a_death(source, catalog)
     names = list(catalog.wal_names(stretch.system_identifier, 1))
     assert stretch.first_segment == names[0]
-    _assert_whole(source, catalog, stretch)
+    assert_whole(source, catalog, stretch)
 
 
 def test_a_store_that_throttles_for_a_while_is_waited_for(
@@ -216,7 +124,7 @@ def test_a_store_that_throttles_for_a_while_is_waited_for(
     ship(source, catalog)
     write_wal(source, 3)
     rule = proxy.fail(slow_down, times=4, method="PUT")
-    _assert_whole(source, catalog, ship_one(source, catalog))
+    assert_whole(source, catalog, ship_one(source, catalog))
     assert rule.hits == 4
 
 
@@ -234,7 +142,7 @@ def test_a_store_that_stays_down_leaves_the_slot_where_it_was(
     proxy.heal()
     second = ship_one(source, catalog)
     assert second.start_lsn == first.end_lsn
-    _assert_whole(source, catalog, second)
+    assert_whole(source, catalog, second)
 
 
 def test_the_slot_does_not_move_past_what_the_store_acknowledged(

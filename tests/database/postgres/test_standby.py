@@ -33,8 +33,12 @@ from ledgerkeep.recovery.room import Room
 from ledgerkeep.recovery.target import RecoveryTarget
 from ledgerkeep.worker import WorkerSettings
 from tests.conftest import Cluster
-from tests.database.postgres.backup_support import RUN, make_catalog, make_policy
-from tests.database.postgres.increment_support import incremental_backup
+from tests.database.postgres.backup_support import (
+    RUN,
+    incremental_backup,
+    make_catalog,
+    make_policy,
+)
 from tests.database.postgres.wal_support import copy_of, small_cluster
 
 pytestmark = pytest.mark.integration

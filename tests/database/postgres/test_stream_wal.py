@@ -30,6 +30,7 @@ from tests.database.postgres.wal_support import (
     streaming_catalog,
     write_wal,
 )
+from tests.support.interrupted import until
 
 pytestmark = pytest.mark.integration
 
@@ -55,13 +56,6 @@ def streaming(cluster: Cluster, catalog: Catalog) -> Iterator["Future[StreamedWa
             )
         )
         yield run
-
-
-def until(condition: object, *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def commit(cluster: Cluster) -> int:

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,12 +16,7 @@ from ledgerkeep.progress import no_progress
 from ledgerkeep.recovery.plan import plan_from_catalog
 from ledgerkeep.recovery.target import RecoveryTarget
 from tests.conftest import Cluster
-from tests.database.postgres.test_ship_wal_interrupted import (
-    _assert_whole,
-    _ship_after_a_death,
-    _start_worker,
-)
-from tests.database.postgres.test_stream_wal import commit, covers, stream, streaming, until
+from tests.database.postgres.test_stream_wal import commit, covers, stream, streaming
 from tests.database.postgres.wal_support import (
     bucket_store,
     recycle,
@@ -33,16 +27,11 @@ from tests.database.postgres.wal_support import (
     write_wal,
 )
 from tests.database.postgres.wal_support import record_backup as record_a_backup
+from tests.database.postgres.wal_worker import assert_whole, ship_after_a_death, start_shipping
 from tests.support.faulty_proxy import FaultyProxy, slow_down
+from tests.support.interrupted import until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def proxy(s3: ObjectStoreServer) -> Iterator[FaultyProxy]:
-    """The store, failing on request."""
-    with FaultyProxy(s3.endpoint) as running:
-        yield running
 
 
 @pytest.fixture
@@ -64,7 +53,7 @@ def test_a_killed_worker_loses_nothing(
     """What it stored can be recovered to at once, and is in the record of the next run."""
     record_a_backup(source, catalog)
     first = ship_one(source, catalog)
-    worker = _start_worker(source, s3, proxy, bucket, slot, stream=True)
+    worker = start_shipping(source, s3, proxy, bucket, slot, stream=True)
     try:
         write_wal(source, 3)
         source.execute("SELECT pg_create_restore_point('in the killed run')")
@@ -85,12 +74,12 @@ def test_a_killed_worker_loses_nothing(
     write_wal(source, 6)
     recycle(source)
     recycle(source)
-    _ship_after_a_death(source, catalog)
+    ship_after_a_death(source, catalog)
     recorded = catalog.stretches(first.system_identifier)
     assert [one.start_lsn for one in recorded[1:]] == [one.end_lsn for one in recorded[:-1]]
     assert [point.name for one in recorded for point in one.restore_points] == ["in the killed run"]
     for stretch in recorded[1:]:
-        _assert_whole(source, catalog, stretch)
+        assert_whole(source, catalog, stretch)
 
 
 def test_a_worker_that_is_told_to_end_ends_although_the_store_is_away(
@@ -104,7 +93,7 @@ def test_a_worker_that_is_told_to_end_ends_although_the_store_is_away(
     """Airflow kills a task that takes longer than five seconds."""
     first = ship_one(source, catalog)
     rule = proxy.fail(slow_down, times=10_000, method="PUT")
-    worker = _start_worker(source, s3, proxy, bucket, slot, stream=True)
+    worker = start_shipping(source, s3, proxy, bucket, slot, stream=True)
     try:
         write_wal(source, 3)
         until(lambda: rule.hits > 0)
@@ -113,10 +102,10 @@ def test_a_worker_that_is_told_to_end_ends_although_the_store_is_away(
     finally:
         worker.kill()
     proxy.heal()
-    _ship_after_a_death(source, catalog)
+    ship_after_a_death(source, catalog)
     recorded = catalog.stretches(first.system_identifier)
     assert recorded[1].start_lsn == first.end_lsn
-    _assert_whole(source, catalog, recorded[1])
+    assert_whole(source, catalog, recorded[1])
 
 
 def test_a_store_that_throttles_for_a_while_is_waited_for(
@@ -129,7 +118,7 @@ def test_a_store_that_throttles_for_a_while_is_waited_for(
     assert rule.hits == 6
     (stretch,) = run.result().stretches
     assert stretch.start_lsn == first.end_lsn
-    _assert_whole(source, catalog, stretch)
+    assert_whole(source, catalog, stretch)
 
 
 def test_a_full_backup_is_taken_meanwhile(
