@@ -27,6 +27,7 @@ WAL stretches and fingerprints are one object each, so the object itself is thei
 `recovery-point.json`; they lie apart from the segments so that listing them stays cheap.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ledgerkeep.catalog.lsn import is_segment_name
@@ -48,19 +49,41 @@ def database(environment: str, system_identifier: str) -> str:
     return f"{databases(environment)}{system_identifier}/"
 
 
-def backups(environment: str, system_identifier: str) -> str:
-    """Prefix of the base backups."""
-    return f"{database(environment, system_identifier)}backups/"
+def _kind(directory: str) -> Callable[[str, str], str]:
+    """(environment, system identifier) → prefix of everything of one kind."""
+    return lambda environment, system_identifier: (
+        f"{database(environment, system_identifier)}{directory}/"
+    )
+
+
+# -- all of a kind
+
+backups = _kind("backups")
+"""Prefix of the base backups."""
+wal_timelines = _kind("wal")
+"""Prefix below which each timeline has its directory of WAL."""
+stretches = _kind("stretches")
+"""Prefix of the WAL stretches."""
+fingerprints = _kind("fingerprints")
+"""Prefix of the fingerprints."""
+holds = _kind("holds")
+"""Prefix of the legal holds and their releases."""
+deployments = _kind("deployments")
+"""Prefix of what is known about deployments."""
+checked = _kind("checked")
+"""Prefix of what verifications have read back."""
+archives = _kind("archives")
+"""Prefix of what is known about yearly archives, here and in the vault."""
+removals = _kind("removals")
+"""Prefix of what retention set out to remove."""
+
+
+# -- one of it
 
 
 def backup(environment: str, system_identifier: str, backup_id: str) -> str:
     """Prefix of one base backup."""
     return f"{backups(environment, system_identifier)}{backup_id}/"
-
-
-def wal_timelines(environment: str, system_identifier: str) -> str:
-    """Prefix below which each timeline has its directory of WAL."""
-    return f"{database(environment, system_identifier)}wal/"
 
 
 def wal(environment: str, system_identifier: str, timeline: int) -> str:
@@ -78,19 +101,9 @@ def wal_history(environment: str, system_identifier: str, timeline: int) -> str:
     return f"{wal(environment, system_identifier, timeline)}{timeline:08X}.history"
 
 
-def stretches(environment: str, system_identifier: str) -> str:
-    """Prefix of the WAL stretches."""
-    return f"{database(environment, system_identifier)}stretches/"
-
-
 def stretch(environment: str, system_identifier: str, timeline: int, stretch_id: str) -> str:
     """Key of one WAL stretch."""
     return f"{stretches(environment, system_identifier)}{timeline:08X}/{stretch_id}.json"
-
-
-def fingerprints(environment: str, system_identifier: str) -> str:
-    """Prefix of the fingerprints."""
-    return f"{database(environment, system_identifier)}fingerprints/"
 
 
 def fingerprint(environment: str, system_identifier: str, fingerprint_id: str) -> str:
@@ -120,11 +133,6 @@ def proof(environment: str, system_identifier: str, recovery_point_id: str, name
     return f"{proofs(environment, system_identifier, recovery_point_id)}{name}.json"
 
 
-def holds(environment: str, system_identifier: str) -> str:
-    """Prefix of the legal holds and their releases."""
-    return f"{database(environment, system_identifier)}holds/"
-
-
 def hold(environment: str, system_identifier: str, hold_id: str) -> str:
     """Key of a legal hold."""
     return f"{holds(environment, system_identifier)}{hold_id}.json"
@@ -135,29 +143,14 @@ def hold_release(environment: str, system_identifier: str, hold_id: str) -> str:
     return f"{holds(environment, system_identifier)}{hold_id}.released.json"
 
 
-def deployments(environment: str, system_identifier: str) -> str:
-    """Prefix of what is known about deployments."""
-    return f"{database(environment, system_identifier)}deployments/"
-
-
 def deployment_verified(environment: str, system_identifier: str, deployment_id: str) -> str:
     """Key of the record that a deployment was verified; ids are checked before they come here."""
     return f"{deployments(environment, system_identifier)}{deployment_id}.verified.json"
 
 
-def checked(environment: str, system_identifier: str) -> str:
-    """Prefix of what verifications have read back."""
-    return f"{database(environment, system_identifier)}checked/"
-
-
 def checked_at(environment: str, system_identifier: str, at: datetime) -> str:
     """Key of what was read back up to a moment; the keys sort like the moments."""
     return f"{checked(environment, system_identifier)}{_moment(at)}.json"
-
-
-def archives(environment: str, system_identifier: str) -> str:
-    """Prefix of what is known about yearly archives, here and in the vault."""
-    return f"{database(environment, system_identifier)}archives/"
 
 
 def archive_record(environment: str, system_identifier: str, archive_id: str) -> str:
@@ -168,11 +161,6 @@ def archive_record(environment: str, system_identifier: str, archive_id: str) ->
 def vault_archive(environment: str, system_identifier: str, archive_id: str) -> str:
     """Prefix, in the vault, of what describes one archive; the copy lies where it lay here."""
     return f"{archives(environment, system_identifier)}{archive_id}/"
-
-
-def removals(environment: str, system_identifier: str) -> str:
-    """Prefix of what retention set out to remove."""
-    return f"{database(environment, system_identifier)}removals/"
 
 
 def removal(environment: str, system_identifier: str, at: datetime) -> str:

@@ -72,6 +72,11 @@ _PERMISSIONS = {
     "head": "s3:GetObject",
     "get": "s3:GetObject",
     "retain": "s3:PutObjectRetention",
+    "hold": "s3:PutObjectLegalHold",
+    "copy": "s3:GetObjectVersion and s3:GetObjectVersionTagging on the source, s3:PutObject and "
+    "s3:PutObjectTagging",
+    "get tags": "s3:GetObjectVersionTagging",
+    "restore": "s3:RestoreObject",
     "delete": "s3:DeleteObjectVersion",
     "list versions": "s3:ListBucketVersions",
     "list uploads": "s3:ListBucketMultipartUploads",
