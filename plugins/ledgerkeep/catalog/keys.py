@@ -20,6 +20,7 @@
         metadata/{time}/…                    rows.zst, changes.zst, findings.zst; check.json last
         moments/{time}/…                     manifest.zst, findings.zst; moment.json last
         differences/{time}/…                 rows.zst: a restored copy's rows against production's
+        samples/{run}/…                      documents that a restore test restored; removed again
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -67,7 +68,7 @@ stretches = _kind("stretches")
 fingerprints = _kind("fingerprints")
 """Prefix of the fingerprints."""
 holds = _kind("holds")
-"""Prefix of the legal holds and their releases."""
+"""Prefix of the holds, and of what ends legal ones."""
 deployments = _kind("deployments")
 """Prefix of what is known about deployments."""
 checked = _kind("checked")
@@ -186,6 +187,11 @@ def metadata_check(environment: str, at: datetime) -> str:
 def document_moment(environment: str, at: datetime) -> str:
     """Prefix of one comparison of a restored copy's rows with the objects of its moment."""
     return f"{environment}/documents/moments/{_moment(at)}/"
+
+
+def document_samples(environment: str) -> str:
+    """Prefix of the documents that restore tests restored, for as long as the tests last."""
+    return f"{environment}/documents/samples/"
 
 
 def row_difference(environment: str, at: datetime) -> str:
