@@ -451,6 +451,7 @@ def test_commits_that_waited_longer_than_the_objective_are_an_exception() -> Non
     month = streaming_month()
     at = SINCE + timedelta(minutes=54)
     month.wal(at, durable_after=streamed(1300))
+    assert hour_of(month).currency.worst_gap_seconds == 1300
     found = [one for one in hour_of(month).exceptions if "durable" in one.what]
     assert [(one.severity, one.what, one.at) for one in found] == [
         (

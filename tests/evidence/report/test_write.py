@@ -185,13 +185,16 @@ def test_page_shows_what_a_recovery_had_to_show_and_who_decided(report: Complian
     (test,) = report.restore_tests
     judged = test.model_copy(update={"criteria": criteria, "facts": facts, "asked_by": "ada"})
     rejected = test.model_copy(update={"facts": facts | {"answer": "Reject"}})
-    page = render_html(report.model_copy(update={"restore_tests": [judged, rejected]})).decode()
+    routine = test.model_copy(update={"criteria": criteria, "asked_by": "scheduled"})
+    tests = [judged, rejected, routine]
+    page = render_html(report.model_copy(update={"restore_tests": tests})).decode()
     words = re.sub(r"\s+", " ", Page(page).words)
     assert "data integrity met all rows are there asked by ada a table was <dropped>" in words
     assert "approved by grace 2026-03-01 20:04 application works not met not shown" in words
     assert "performance within range not asked for no key queries" in words
     assert "the evidence states no criteria" in words
     assert "rejected by grace" in words
+    assert "started by its schedule application works" in words
     assert Page(page).open == []
 
 

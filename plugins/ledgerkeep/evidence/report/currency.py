@@ -92,12 +92,11 @@ def _coverage(before: datetime, after: datetime, stretches: list[WalStretch]) ->
 
     :param stretches: in the order in which they were covered.
     """
-    gap = (after - before).total_seconds()
     at = bisect_left(stretches, after, key=_until)
     measured = stretches[at].durable_after if at < len(stretches) else None
     if measured is None:
-        return Coverage(at=after, gap_seconds=gap)
-    return Coverage(at=after, gap_seconds=min(gap, measured.max_seconds), streamed=True)
+        return Coverage(at=after, gap_seconds=(after - before).total_seconds())
+    return Coverage(at=after, gap_seconds=measured.max_seconds, streamed=True)
 
 
 def _until(stretch: WalStretch) -> datetime:
