@@ -12,7 +12,7 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,21 +99,28 @@ class ContentReader:
 
     def _read(self, version: ObjectVersion) -> str:
         digest = hashlib.sha256()
-        for start in range(0, version.size, _RANGE):
-            digest.update(self._range(version, start, min(start + _RANGE, version.size)))
+        for chunk in read_version(self.bucket, version.key, version.version_id, version.size):
+            digest.update(chunk)
         return digest.hexdigest()
 
-    def _range(self, version: ObjectVersion, start: int, end: int) -> bytes:
-        def fetch() -> bytes:
-            answer = self.bucket.client.get_object(
-                Bucket=self.bucket.name,
-                Key=version.key,
-                VersionId=version.version_id,
-                Range=f"bytes={start}-{end - 1}",
-            )
-            return answer["Body"].read()
 
-        return self.bucket.ask("get", fetch, key=version.key)
+def read_version(bucket: Bucket, key: str, version_id: str, size: int) -> Iterator[bytes]:
+    """The bytes of one version, a range at a time.
+
+    :raises ObjectMissing, StorageError:
+    """
+    for start in range(0, size, _RANGE):
+        yield _range(bucket, key, version_id, start, min(start + _RANGE, size))
+
+
+def _range(bucket: Bucket, key: str, version_id: str, start: int, end: int) -> bytes:
+    def fetch() -> bytes:
+        answer = bucket.client.get_object(
+            Bucket=bucket.name, Key=key, VersionId=version_id, Range=f"bytes={start}-{end - 1}"
+        )
+        return answer["Body"].read()
+
+    return bucket.ask("get", fetch, key=key)
 
 
 def _of_the_whole(answer: Mapping[str, Any]) -> str | None:

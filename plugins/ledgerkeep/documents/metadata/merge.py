@@ -74,8 +74,8 @@ def with_known(
     rows: Iterable[DocumentRow], known: Iterable[Known]
 ) -> Iterator[tuple[DocumentRow | None, Known | None]]:
     """Each row with the same one of the last run; rows of either side alone, too."""
-    ordered = in_order(rows, lambda row: row.sort, _rows_out_of_order)
-    before = in_order(known, lambda one: one.row.sort, _rows_out_of_order)
+    ordered = in_order(rows, lambda row: row.sort, refuse_rows)
+    before = in_order(known, lambda one: one.row.sort, refuse_rows)
     return _side_by_side(ordered, lambda row: row.sort, before, lambda one: one.row.sort)
 
 
@@ -87,7 +87,7 @@ def pair(
     :param rows: in the order of `stream_rows`.
     :param newest: one per key, in the order of the listing.
     """
-    objects = in_order(newest, lambda one: key_bytes(one.key), _objects_out_of_order)
+    objects = in_order(newest, lambda one: key_bytes(one.key), refuse_objects)
     there = next(objects, None)
     before: bytes | None = None
     for row, known in rows:
@@ -180,7 +180,8 @@ def _object(row: DocumentRow, newest: ObjectVersion | None) -> Kind | None:
     return None if row.size == newest.size else "size"
 
 
-def _rows_out_of_order(row: Any) -> LedgerkeepError:
+def refuse_rows(row: Any) -> LedgerkeepError:
+    """What to raise where rows are out of order."""
     return DatabaseError(
         f"the document rows do not come in the order of their keys' bytes (at {row!r:.200})",
         hint="the result would be wrong, so there is none; report this with the server's version "
@@ -188,7 +189,8 @@ def _rows_out_of_order(row: Any) -> LedgerkeepError:
     )
 
 
-def _objects_out_of_order(version: ObjectVersion) -> LedgerkeepError:
+def refuse_objects(version: Any) -> LedgerkeepError:
+    """What to raise where what is listed is out of order."""
     return StorageError(
         f"the store does not list its keys in the order of their bytes (at {version.key!r:.200})",
         hint="the result would be wrong, so there is none; S3 lists general purpose buckets in "
