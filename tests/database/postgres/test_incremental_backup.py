@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from ledgerkeep.catalog.models import ProofLevel
 from ledgerkeep.database.postgres.base_backup import Origin
 from ledgerkeep.database.postgres.full_backup import find_streamed
 from ledgerkeep.database.postgres.incremental_backup import take_incremental_backup
+from ledgerkeep.model import utc_now
 from ledgerkeep.progress import no_progress
 from tests.conftest import Cluster
 from tests.database.postgres.backup_support import (
     RUN,
     ask,
+    backup_prefix,
     full_backup,
     incremental_backup,
+    make_policy,
 )
 from tests.database.postgres.increment_support import combined
+from tests.support.memory_store import MemoryStore
 
 pytestmark = pytest.mark.integration
 
@@ -113,3 +118,24 @@ def test_progress_of_an_increment_names_no_total(fresh_cluster: Cluster, shelf: 
     )
     assert {total for _, total, _ in told} == {None}
     assert told[-1][0] > 0
+
+
+def test_increment_is_locked_as_long_as_the_policy_says_for_it(fresh_cluster: Cluster) -> None:
+    """All objects of it: a lock as long as a full one's would outlive what keeps it."""
+    store = MemoryStore()
+    policy = make_policy("memory", lock=True)
+    assert policy.storage.object_lock is not None
+    shorter = policy.storage.object_lock.model_copy(update={"incrementals": timedelta(hours=2)})
+    storage = policy.storage.model_copy(update={"object_lock": shorter})
+    catalog = Catalog(store, policy.model_copy(update={"storage": storage}))
+    full = full_backup(fresh_cluster, catalog)
+    increment = incremental_backup(fresh_cluster, catalog)
+    for backup, hours in ((full, 24), (increment, 2)):
+        keys = [volume.key for archive in backup.archives for volume in archive.volumes]
+        for key in (*keys, backup.manifest.key, f"{backup_prefix(backup)}recovery-point.json"):
+            head = store.head(key)
+            assert head is not None
+            assert head.retention is not None
+            assert abs(head.retention.until - utc_now() - timedelta(hours=hours)) < timedelta(
+                hours=1
+            )

@@ -139,6 +139,6 @@ def test_backup_whose_record_was_removed_by_hand_is_critical(month: Month) -> No
     part = verify_readability(month.catalog, run="this/run", clock=lambda: NOW)
     assert [one for one in part.grave if one.startswith(f"backup {backup.id}")] == [
         f"backup {backup.id} cannot be restored: its record is gone, but it was shown to be "
-        f"intact on {NOW:%Y-%m-%d} by full/1; put the record back (an earlier version of the object "
-        "may be there); no other backup builds on it"
+        f"intact on {NOW:%Y-%m-%d} by full/1; put the record back (an earlier version of the "
+        "object may be there); no other backup builds on it"
     ]
