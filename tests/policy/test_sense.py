@@ -51,6 +51,13 @@ from tests.policy.support import POLICIES, broken, line_of
             id="incrementals locked longer than kept",
         ),
         pytest.param(
+            [("    cluster: loan-management-staging\n", "")],
+            "services: [loan-management-backend",
+            "documents.failover.services: found services without their cluster; "
+            "allowed: documents.failover.cluster",
+            id="services without their cluster",
+        ),
+        pytest.param(
             [("daily: 14d ", "daily: 14d\n    weekly: 10d")],
             "weekly: 10d",
             "database.retention.weekly: found 10d; "

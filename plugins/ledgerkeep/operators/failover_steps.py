@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_failover import (
     READABLE,
     ApproveFailoverOperator,
@@ -20,6 +19,7 @@ from ledgerkeep.operators.document_failover import (
     WaitForServicesSensor,
 )
 from ledgerkeep.operators.document_watch import unhealthy_documents
+from ledgerkeep.operators.recovery_steps import recovery_dag_arguments
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.recovery.form import SHORTEST_REASON
 
@@ -37,14 +37,7 @@ _BODY = f"""\
 
 def failover_dag_arguments(policy: Policy, direction: Direction, doc: str | None) -> dict[str, Any]:
     """Arguments of the DAG: by hand, and where the policy has a watch, by its event too."""
-    arguments = dag_arguments(
-        policy,
-        f"document_{direction}",
-        component="documents",
-        kind="recovery",
-        schedule=None,
-        doc=doc,
-    )
+    arguments = recovery_dag_arguments(policy, f"document_{direction}", doc, component="documents")
     watched = policy.documents and policy.documents.failover and policy.documents.failover.watch
     if direction == "failover" and watched:
         return {
@@ -52,7 +45,7 @@ def failover_dag_arguments(policy: Policy, direction: Direction, doc: str | None
             "schedule": [unhealthy_documents(policy)],
             "allowed_run_types": ["manual", "asset_triggered"],
         }
-    return {**arguments, "allowed_run_types": ["manual"]}
+    return arguments
 
 
 def failover_form() -> dict[str, Param]:

@@ -41,13 +41,15 @@ The preflight found nothing against it. The copy will be made in
 """
 
 
-def recovery_dag_arguments(policy: Policy, name: str, doc: str | None) -> dict[str, Any]:
+def recovery_dag_arguments(
+    policy: Policy, name: str, doc: str | None, *, component: str = "database"
+) -> dict[str, Any]:
     """Arguments of a recovery's DAG: on demand, and never waiting for another recovery.
 
-    One that waits for its approval must not hold up the next, which has a directory of its own.
+    One that waits for its approval must not hold up the next.
     """
     arguments = dag_arguments(
-        policy, name, component="database", kind="recovery", schedule=None, doc=doc
+        policy, name, component=component, kind="recovery", schedule=None, doc=doc
     )
     return {**arguments, "max_active_runs": _AT_ONCE, "allowed_run_types": ["manual"]}
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from ledgerkeep.policy.document import FieldPath
+from ledgerkeep.policy.documents import Documents
 from ledgerkeep.policy.model import (
     Database,
     DatabaseRetention,
@@ -15,6 +16,7 @@ from ledgerkeep.policy.model import (
     Storage,
 )
 from ledgerkeep.policy.protection_sense import protection_contradictions
+from ledgerkeep.policy.replica_sense import replica_contradictions
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
 from ledgerkeep.policy.values import Encryption, format_duration
 
@@ -48,6 +50,8 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_validated_databases(policy.database),
         *_document_rows(policy),
         *protection_contradictions(policy.documents),
+        *replica_contradictions(policy.documents),
+        *_failover(policy.documents),
     ]
 
 
@@ -62,8 +66,17 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
         ("database", "verification"): database.verification,
         ("database", "compliance_archive"): database.compliance_archive,
         ("documents", "protection"): policy.documents.protection if policy.documents else None,
+        ("documents", "replication"): policy.documents.replication if policy.documents else None,
+        ("documents", "replica_consistency"): (
+            policy.documents.replica_consistency if policy.documents else None
+        ),
         ("documents", "metadata_consistency"): (
             policy.documents.metadata_consistency if policy.documents else None
+        ),
+        ("documents", "failover", "watch"): (
+            policy.documents.failover.watch
+            if policy.documents and policy.documents.failover
+            else None
         ),
         ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
         ("restore_tests", "full_database_restore"): tests.full_database_restore,
@@ -329,6 +342,23 @@ def _document_rows(policy: Policy) -> Iterator[Contradiction]:
             ("restore_tests", "one_moment_recovery"),
             "a recovery to a moment without WAL",
             "database.wal_shipping",
+        )
+
+
+def _failover(documents: Documents | None) -> Iterator[Contradiction]:
+    if documents is None or documents.failover is None:
+        return
+    if documents.replica is None:
+        yield (
+            ("documents", "failover"),
+            "a failover to a replica that the policy does not name",
+            "documents.replica",
+        )
+    if documents.failover.services and documents.failover.cluster is None:
+        yield (
+            ("documents", "failover", "services"),
+            "services without their cluster",
+            "documents.failover.cluster",
         )
 
 
