@@ -52,6 +52,7 @@ class ReplicationFigures:
     pending_operations: float | None
     pending_bytes: float | None
     failed_operations: float | None
+    """Of the last five minutes that have a figure."""
 
 
 def read_daily_figures(cloudwatch: Any, bucket: str, now: datetime) -> DailyFigures | None:

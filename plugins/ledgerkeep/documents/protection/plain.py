@@ -49,7 +49,9 @@ def _is_encrypted(wanted: Wanted, mode: str, key: str | None) -> bool:
     if wanted.encryption.mode == "AES256":
         return mode == "AES256"
     name = wanted.encryption.key_id
-    return mode in _KMS and (name is None or (key is not None and is_key(name, key, wanted.keys)))
+    return mode in _KMS and (
+        name is None or (key is not None and is_key(name, key, wanted.key_arn))
+    )
 
 
 def _encryption_words(mode: str, key: str | None) -> str:

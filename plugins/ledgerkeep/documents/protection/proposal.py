@@ -237,8 +237,8 @@ def replication_rule(wanted: Wanted, *, rule_id: str, priority: int) -> Plain:
         destination["Account"] = replica.account_id
     key = replica.encryption.key_id
     if replica.encryption.mode == "aws:kms" and key is not None:
-        used = wanted.keys.get(key, key)
-        destination["EncryptionConfiguration"] = {"ReplicaKmsKeyID": used}
+        arn = wanted.replica_key_arn or key
+        destination["EncryptionConfiguration"] = {"ReplicaKmsKeyID": arn}
     if asked.metrics or asked.time_control:
         destination["Metrics"] = {"Status": "Enabled", "EventThreshold": {"Minutes": 15}}
     if asked.time_control:

@@ -8,16 +8,14 @@ tried again) is left alone. Where a change fails, those before it stand, and the
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ledgerkeep.documents.protection.check import Side
 from ledgerkeep.documents.protection.compare import compare
 from ledgerkeep.documents.protection.proposal import Change, propose
 from ledgerkeep.documents.protection.settings import Settings, is_over_tls, read_property
-from ledgerkeep.documents.protection.store import Property, Store
-from ledgerkeep.documents.protection.wanted import Wanted
+from ledgerkeep.documents.protection.store import Property
 from ledgerkeep.errors import StorageError
-from ledgerkeep.storage.bucket import Bucket
 from ledgerkeep.storage.patience import pauses
 
 if TYPE_CHECKING:
@@ -25,15 +23,6 @@ if TYPE_CHECKING:
 
 _READ_BACK = 30.0
 """Seconds for which an old answer is put down to the store's own copies not having met yet."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two buckets, opened."""
-
-    bucket: Bucket
-    store: Store
-    wanted: Wanted
 
 
 def apply_changes(

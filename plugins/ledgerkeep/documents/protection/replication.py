@@ -77,7 +77,9 @@ def _compare_destination(
     key = replica.encryption.key_id
     if replica.encryption.mode == "aws:kms" and key is not None:
         used = destination.get("EncryptionConfiguration", {}).get("ReplicaKmsKeyID", NONE)
-        lines.hold("KMS key of the replica", key, used, ok=is_key(key, used, wanted.keys))
+        lines.hold(
+            "KMS key of the replica", key, used, ok=is_key(key, used, wanted.replica_key_arn)
+        )
 
 
 def _compare_content(lines: Lines, asked: ReplicationRule, wanted: Wanted, rule: Rule) -> None:

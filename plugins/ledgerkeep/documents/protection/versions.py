@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ledgerkeep.documents.protection.costs import Prices, Scenario, usd_per_month
-from ledgerkeep.policy.document_protection import DocumentProtection
+from ledgerkeep.documents.protection.costs import GIB, Prices, Scenario, usd_per_month
+from ledgerkeep.policy.document_protection import ClassPrice, DocumentProtection
 from ledgerkeep.progress import Progress, no_progress
 from ledgerkeep.storage.versions import ObjectVersion
 
@@ -42,6 +42,8 @@ class Tally:
     current: dict[str, Count] = field(default_factory=dict)
     old: dict[str, Count] = field(default_factory=dict)
     """Replaced or deleted."""
+    counted: dict[str, Count] = field(default_factory=dict)
+    """Current and old together, where the store counted them."""
     delete_markers: int = 0
     unpriced: set[str] = field(default_factory=set)
     """Classes that the policy has no price of."""
@@ -53,12 +55,14 @@ class Tally:
 
     @property
     def counts(self) -> list[tuple[str, str, Count]]:
-        """(current or old, class, count)."""
+        """(current, old or counted; class; count)."""
         return [
-            (kind, name, counts[name])
-            for kind, counts in (("current", self.current), ("old", self.old))
-            for name in sorted(counts)
+            (kind, name, counts[name]) for kind, counts in self._kinds for name in sorted(counts)
         ]
+
+    @property
+    def _kinds(self) -> list[tuple[str, dict[str, Count]]]:
+        return [("current", self.current), ("old", self.old), ("counted", self.counted)]
 
     @property
     def usd(self) -> float:
@@ -145,14 +149,17 @@ class _Pass:
         return self._tally
 
 
-def figures_of(counts: Mapping[str, int], prices: Prices) -> dict[str, Count]:
-    """Bytes by class, as the store itself counts them, with what they cost.
+def counted_by_the_store(sizes: Mapping[str, int], prices: Prices) -> Tally:
+    """Bytes by class as the store itself counts them, current and old together.
 
     Minimum sizes cannot be told from sums, so the cost is the least that it can be.
     """
-    found: dict[str, Count] = {}
-    for name, size in counts.items():
-        price = prices.get(name)  # type: ignore[call-overload]
-        usd = size / (1 << 30) * price.usd_per_gb_month if price else 0.0
-        found[name] = Count(size=size, usd=usd)
-    return found
+    tally = Tally()
+    priced: Mapping[str, ClassPrice] = {str(name): price for name, price in prices.items()}
+    for name, size in sizes.items():
+        price = priced.get(name)
+        if price is None:
+            tally.unpriced.add(name)
+        usd = size / GIB * price.usd_per_gb_month if price else 0.0
+        tally.counted[name] = Count(size=size, usd=usd)
+    return tally

@@ -4,8 +4,7 @@ The replica is asked for everything that the primary is asked for, but for repli
 place of its access log is its own, since a store logs into a bucket of the same region.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ledgerkeep.policy.document_protection import AccessLogs, DocumentProtection
 from ledgerkeep.policy.documents import Documents, Replica
@@ -25,15 +24,19 @@ class Wanted:
     access_logs: AccessLogs | None = None
     replica: Replica | None = None
     """Where its documents are to be replicated by the store itself."""
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Names of KMS keys as the policy has them → their ARNs, where KMS told."""
+    key_arn: str | None = None
+    """Of the key in `encryption`, where KMS told."""
+    replica_key_arn: str | None = None
+    """Of the replica's, in its own region."""
 
 
 def wanted_of_documents(
     documents: Documents,
     protection: DocumentProtection,
     settings: WorkerSettings,
-    keys: Mapping[str, str] | None = None,
+    *,
+    key_arn: str | None = None,
+    replica_key_arn: str | None = None,
 ) -> Wanted:
     """What the documents' bucket must be like."""
     replica = documents.replica
@@ -45,7 +48,8 @@ def wanted_of_documents(
         protection=protection,
         access_logs=protection.access_logs,
         replica=replica if continuous else None,
-        keys=keys or {},
+        key_arn=key_arn,
+        replica_key_arn=replica_key_arn,
     )
 
 
@@ -54,7 +58,8 @@ def wanted_of_replica(
     replica: Replica,
     protection: DocumentProtection,
     settings: WorkerSettings,
-    keys: Mapping[str, str] | None = None,
+    *,
+    key_arn: str | None = None,
 ) -> Wanted:
     """What the replica's bucket must be like."""
     return Wanted(
@@ -63,7 +68,7 @@ def wanted_of_replica(
         encryption=_encryption(replica.encryption, settings),
         protection=protection,
         access_logs=protection.replica_access_logs,
-        keys=keys or {},
+        key_arn=key_arn,
     )
 
 
@@ -73,9 +78,12 @@ def _encryption(wanted: Encryption, settings: WorkerSettings) -> Encryption:
     return Encryption(mode=settings.store_encryption)
 
 
-def is_key(wanted: str, found: str, keys: Mapping[str, str]) -> bool:
-    """Whether two names are of one KMS key: an id, an alias, or the ARN of either."""
-    return any(_is_same(name, found) for name in (wanted, keys.get(wanted, wanted)))
+def is_key(wanted: str, found: str, arn: str | None) -> bool:
+    """Whether two names are of one KMS key: an id, an alias, or the ARN of either.
+
+    :param arn: of the wanted key, where it is known.
+    """
+    return _is_same(wanted, found) or (arn is not None and _is_same(arn, found))
 
 
 def _is_same(one: str, other: str) -> bool:
