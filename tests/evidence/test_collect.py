@@ -54,7 +54,7 @@ def test_misspelt_contribution_is_refused() -> None:
     assert caught.value.message == "a task contributed evidence that does not fit: measurement"
     assert caught.value.hint == (
         "a contribution has these fields: recovery_point_ids, measurements, findings, scenario, "
-        "objective, criteria, facts, versions"
+        "objective, criteria, facts, not_taken, versions"
     )
 
 
@@ -64,3 +64,11 @@ def test_unknown_objective_is_refused() -> None:
     assert caught.value.message == (
         "a task measured against the objective 'db_failure', which no policy has"
     )
+
+
+def test_reason_for_which_nothing_was_taken_is_in_the_record() -> None:
+    reason = {"backup_id": "b1", "run": "full/1", "since": "2026-11-22T01:00:00Z"}
+    record = collect({"facts": {}}, {"not_taken": reason})
+    assert record.not_taken is not None
+    assert record.not_taken.words == "a full backup of full/1 is running since 2026-11-22 01:00:00Z"
+    assert collect({"facts": {}}).not_taken is None
