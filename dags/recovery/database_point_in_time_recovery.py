@@ -11,7 +11,9 @@ over is a person's step, and the runbook that the run writes has every command f
    Nobody can approve a recovery of their own. No answer is a no.
 4. **restore**, **validate** and **check_application** show bytes, WAL position and the time left
    in their logs.
-5. **runbook** shows what to do next, command by command; it lies beside the copy, too.
+5. **check_documents**, where it was asked for, looks whether every document row of the copy has its
+   object as of that moment, and writes down which version that is.
+6. **runbook** shows what to do next, command by command; it lies beside the copy, too.
 
 If a task fails after the restore, the copy is kept. Clear that task to try it again; clearing
 *restore* starts over. To take over a copy that failed a check all the same, mark that task as
@@ -35,4 +37,5 @@ for policy in load_policies():
         params=point_in_time_form(),
     ):
         plan = PlanPointInTimeOperator(task_id="plan", environment=policy.environment)
-        carry_out(plan, policy, recovery)
+        documents = policy.documents is not None and policy.documents.rows is not None
+        carry_out(plan, policy, recovery, documents=documents)

@@ -72,6 +72,18 @@ def point_in_time_form() -> dict[str, Param]:
             description="For the transaction that did the damage, choose: right before it.",
         ),
         **_common(),
+        "documents": Param(
+            "none",
+            type="string",
+            enum=["none", "check", "plan"],
+            values_display={
+                "none": "nothing",
+                "check": "look whether every document row of the copy has its object as of then",
+                "plan": "the same, and say how the documents are recovered to the same moment",
+            },
+            title="Documents",
+            description="The documents themselves are recovered by document_recovery.",
+        ),
         "backup": optional_text(
             pattern=_ID,
             title="Base backup",

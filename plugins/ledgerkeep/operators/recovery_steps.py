@@ -1,7 +1,7 @@
 """What follows the plan of a recovery on demand, the same for every kind of form.
 
     plan >> prepare_room >> [approve] >> restore >> validate >> check_application
-         >> hand_over >> runbook >> settle >> verdict
+         >> [check_documents] >> hand_over >> runbook >> settle >> verdict
 
 Everything that works on the copy runs on the policy's queue, since the copy lies on one worker's
 disk. The approval stands after the preflight: nobody is woken for what could not be done anyway.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ledgerkeep.operators.application import CheckApplicationOperator
 from ledgerkeep.operators.approval import ApproveOperator
 from ledgerkeep.operators.dags import dag_arguments
+from ledgerkeep.operators.document_moment import CheckMomentOperator
 from ledgerkeep.operators.proof import ValidateCopyOperator
 from ledgerkeep.operators.recovery import (
     READABLE,
@@ -54,8 +55,13 @@ def recovery_dag_arguments(
     return {**arguments, "max_active_runs": _AT_ONCE, "allowed_run_types": ["manual"]}
 
 
-def carry_out(plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery) -> None:
-    """Add the tasks that carry the plan out, up to the verdict."""
+def carry_out(
+    plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery, *, documents: bool = False
+) -> None:
+    """Add the tasks that carry the plan out, up to the verdict.
+
+    :param documents: whether the form asks for the documents of the moment
+    """
     environment = {"environment": policy.environment}
     room = {
         **environment,
@@ -91,6 +97,15 @@ def carry_out(plan: PlanOnDemandOperator, policy: Policy, recovery: Recovery) ->
     settle = SettleRoomOperator(task_id="settle", **room)
     verdict = VerdictOperator(task_id="verdict", kind="recovery", **environment)
     plan >> prepare >> restore >> validate >> check >> hand_over >> runbook >> settle >> verdict
+    if documents:
+        of_moment = CheckMomentOperator(
+            task_id="check_documents",
+            restored=restore.output,
+            documents=_asked("documents"),
+            lost_fails=False,
+            **planned,
+        )
+        check >> of_moment >> hand_over
     if approve is not None:
         prepare >> approve >> restore
 

@@ -23,6 +23,7 @@ from ledgerkeep.recovery.form import (
     POINT_IN_TIME_FIELDS,
     SHORTEST_REASON,
     Afterwards,
+    DocumentsThen,
     Scenario,
     Through,
 )
@@ -43,6 +44,8 @@ class RecoveryRequest(Record):
     scenario: Scenario
     """Which of the policy's objectives it is measured against."""
     reason: str
+    documents: DocumentsThen = "none"
+    """What happens about the documents of the moment."""
 
 
 def read_point_in_time(form: Mapping[str, object]) -> RecoveryRequest:
@@ -135,6 +138,7 @@ def _request(
         afterwards=_choice(form, "afterwards", get_args(Afterwards), "stopped"),
         scenario=_choice(form, "scenario", get_args(Scenario), ""),
         reason=reason,
+        documents=_choice(form, "documents", get_args(DocumentsThen), "none"),
     )
 
 
