@@ -31,6 +31,7 @@ SCHEDULES = {
     "development_database_point_in_time_recovery": None,
     "development_database_pre_deployment_backup": None,
     "development_database_retention": "0 6 * * *",
+    "development_documents_metadata_consistency": "30 6 * * *",
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
     "production_database_backup_verification": "0 7 * * *",
@@ -46,8 +47,10 @@ SCHEDULES = {
     "production_database_retention": "0 5 * * *",
     "production_document_failback": None,
     "production_document_failover": None,
+    "production_documents_metadata_consistency": "30 3 * * *",
     "production_restore_janitor": "30 * * * *",
     "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
+    "production_test_one_moment_recovery": "0 6 25 * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
     "staging_database_backup_verification": "30 7 * * *",
@@ -63,8 +66,10 @@ SCHEDULES = {
     "staging_document_failback": None,
     "staging_document_failover": None,
     "staging_document_failover_watch": "*/5 * * * *",
+    "staging_documents_metadata_consistency": "30 4 * * *",
     "staging_restore_janitor": "30 * * * *",
     "staging_test_full_database_restore": "0 7 20 1,4,7,10 *",
+    "staging_test_one_moment_recovery": "0 7 25 * *",
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
@@ -82,7 +87,9 @@ TAGS = {
     "document_failback": {"documents", "recovery"},
     "document_failover": {"documents", "recovery"},
     "document_failover_watch": {"documents", "check"},
+    "documents_metadata_consistency": {"documents", "check"},
     "test_full_database_restore": {"database", "restore-test"},
+    "test_one_moment_recovery": {"documents", "restore-test"},
     "test_point_in_time_recovery": {"database", "restore-test"},
     "restore_janitor": {"database", "check"},
     "compliance_report": {"evidence", "report"},
@@ -236,6 +243,18 @@ def test_restore_test_waits_for_each_step(bag: DagBag, name: str) -> None:
     in_order = [task.task_id for task in dag.topological_sort()]
     for before, after in pairwise(in_order):
         assert before in dag.get_task(after).upstream_task_ids
+
+
+def test_documents_of_a_moment_are_removed_whatever_happened(bag: DagBag) -> None:
+    """The restored copy and the restored sample alike."""
+    dag = bag.dags["production_test_one_moment_recovery"]
+    in_order = [task.task_id for task in dag.topological_sort()]
+    for before, after in pairwise(in_order):
+        assert before in dag.get_task(after).upstream_task_ids
+    assert in_order[-3:] == ["remove_sample", "remove_room", "verdict"]
+    for name in ("remove_sample", "remove_room"):
+        assert dag.get_task(name).is_teardown
+        assert not dag.get_task(name).on_failure_fail_dagrun
 
 
 # -- the backup verification

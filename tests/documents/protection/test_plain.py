@@ -128,8 +128,7 @@ def test_log_to_another_place_is_a_warning() -> None:
     assert told(plain.compare_logging(settings(access_logging=value), asked)) == [
         (
             "warning",
-            "s3://documents: access logging: expected to s3://logs/documents/, "
-            "found to s3://logs/",
+            "s3://documents: access logging: expected to s3://logs/documents/, found to s3://logs/",
         )
     ]
     value = {"TargetBucket": "logs", "TargetPrefix": "documents/"}
