@@ -44,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say what runs; exit status 1 when not all does")
     status.set_defaults(run=lambda given: 0 if sandbox.status(ours) else 1)
 
+    turn = commands.add_parser("replicate", help="which way documents are replicated")
+    turn.add_argument("--backwards", action="store_true", help="from the replica to the primary")
+    turn.set_defaults(run=lambda given: sandbox.replicate(ours, backwards=given.backwards))
+
     write = commands.add_parser("load", help="write to the loan database, keeping it balanced")
     load.add_options(write)
     write.set_defaults(run=lambda given: load.run(given))

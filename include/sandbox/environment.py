@@ -2,7 +2,8 @@
 
 Everything a real deployment would get from its configuration and its secrets backend comes from
 here: the connections that the policies name, and where this worker keeps programs and rooms. The
-three environments share the sandbox's servers; each has its bucket.
+three environments share the sandbox's servers; each has its buckets. What the policies call a
+replica lies on a store of its own, the second region.
 """
 
 import json
@@ -31,6 +32,11 @@ def airflow_url(ports: Ports) -> str:
 def store_url(ports: Ports) -> str:
     """Address of the object store."""
     return f"http://127.0.0.1:{ports.store}"
+
+
+def replica_url(ports: Ports) -> str:
+    """Address of the object store of the second region."""
+    return f"http://127.0.0.1:{ports.replica}"
 
 
 def aws_url(ports: Ports) -> str:
@@ -89,23 +95,31 @@ def vault_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
     return tuple(sorted({archive.vault.bucket for archive in archives if archive}))
 
 
+def documents_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """The buckets of the documents."""
+    return tuple(sorted({policy.documents.bucket for policy in policies if policy.documents}))
+
+
+def replica_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """The buckets of the documents' replicas, which lie in the second region."""
+    return tuple(
+        sorted(
+            {
+                policy.documents.replica.bucket
+                for policy in policies
+                if policy.documents and policy.documents.replica
+            }
+        )
+    )
+
+
 def connections(state: State, policies: Iterable[Policy]) -> dict[str, str]:
     """Every connection that a policy names, as Airflow reads them from the environment."""
-    found: dict[str, str] = {}
-    ours = (state.secrets.store_key, state.secrets.store_secret)
-    theirs = (state.secrets.vault_key, state.secrets.vault_secret)
-    for policy in policies:
-        wanted = {
-            policy.storage.connection_id: _aws_connection(state, policy.storage.region, *ours),
-            policy.database.connection_id: _postgres_connection(state),
-            policy.reports.airflow_connection_id: _airflow_connection(state),
-        }
-        if policy.database.compliance_archive is not None:
-            vault = policy.database.compliance_archive.vault
-            wanted[vault.connection_id] = _aws_connection(state, vault.region, *theirs)
-        for connection_id, connection in wanted.items():
-            found[f"AIRFLOW_CONN_{connection_id.upper()}"] = json.dumps(connection)
-    return found
+    return {
+        f"AIRFLOW_CONN_{connection_id.upper()}": json.dumps(connection)
+        for policy in policies
+        for connection_id, connection in _wanted_connections(state, policy).items()
+    }
 
 
 def airflow_variables(
@@ -157,11 +171,12 @@ def shell_lines(
 
     :param policies_in: directory of the policy files.
     """
-    buckets = {policy.environment: policy.storage.bucket for policy in policies}
+    production = next(policy for policy in policies if policy.environment == "production")
     variables = {
         "SANDBOX_DATABASE_URL": database_url(state),
+        **_documents_variables(state, production),
         **aws_variables(state),
-        "LEDGERKEEP_BUCKET": buckets["production"],
+        "LEDGERKEEP_BUCKET": production.storage.bucket,
         **worker_variables(place, policies_in),
         "AIRFLOW_API_URL": airflow_url(state.ports),
         "AIRFLOW_USERNAME": "admin",
@@ -170,6 +185,16 @@ def shell_lines(
         "AIRFLOW_APPROVER_PASSWORD": state.secrets.airflow_approver,
     }
     return _unset("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION") + _exports(variables)
+
+
+def _documents_variables(state: State, policy: Policy) -> dict[str, str]:
+    found = {}
+    if policy.documents:
+        found["SANDBOX_DOCUMENTS_BUCKET"] = policy.documents.bucket
+        if policy.documents.replica:
+            found["SANDBOX_REPLICA_BUCKET"] = policy.documents.replica.bucket
+            found["SANDBOX_REPLICA_URL"] = replica_url(state.ports)
+    return found
 
 
 def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
@@ -210,7 +235,31 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
     }
 
 
-def _aws_connection(state: State, region: str, key: str, secret: str) -> dict[str, object]:
+def _wanted_connections(state: State, policy: Policy) -> dict[str, dict[str, object]]:
+    ours = (state.secrets.store_key, state.secrets.store_secret)
+    theirs = (state.secrets.vault_key, state.secrets.vault_secret)
+    here, there = store_url(state.ports), replica_url(state.ports)
+    archive, documents = policy.database.compliance_archive, policy.documents
+    buckets = [(policy.storage, here, ours)]
+    if archive:
+        buckets.append((archive.vault, here, theirs))
+    if documents:
+        buckets.append((documents, here, ours))
+    if documents and documents.replica:
+        buckets.append((documents.replica, there, ours))
+    return {
+        policy.database.connection_id: _postgres_connection(state),
+        policy.reports.airflow_connection_id: _airflow_connection(state),
+        **{
+            bucket.connection_id: _aws_connection(state, bucket.region, endpoint, *who)
+            for bucket, endpoint, who in buckets
+        },
+    }
+
+
+def _aws_connection(
+    state: State, region: str, endpoint: str, key: str, secret: str
+) -> dict[str, object]:
     return {
         "conn_type": "aws",
         "login": key,
@@ -218,7 +267,7 @@ def _aws_connection(state: State, region: str, key: str, secret: str) -> dict[st
         "extra": {
             "region_name": region,
             "endpoint_url": aws_url(state.ports),
-            "service_config": {"s3": {"endpoint_url": store_url(state.ports)}},
+            "service_config": {"s3": {"endpoint_url": endpoint}},
         },
     }
 

@@ -3,6 +3,9 @@
 Each client is a thread with a connection of its own that does what a loan system does all day:
 grant a loan, take a repayment, add a document. Every step is one transaction, so whenever the load
 is stopped, killed or backed up, the ledger balances.
+
+Given the documents' bucket it uploads what it adds, and replaces and removes documents too, object
+and row; without one it adds rows only, for those who look at nothing but the database.
 """
 
 import argparse
@@ -11,12 +14,14 @@ import random
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from threading import TIMEOUT_MAX, Event, Lock, Thread
 from time import monotonic
 
 import psycopg
+from obstore.exceptions import BaseError
 
+from include.sandbox.document_load import Step, document_steps
+from include.sandbox.documents import DocumentStore
 from include.sandbox.loan_data import (
     CASH,
     INTEREST_INCOME,
@@ -25,6 +30,7 @@ from include.sandbox.loan_data import (
     cents,
     split_evenly,
 )
+from include.sandbox.objectstore import Credentials
 from ledgerkeep.database.postgres.address import ServerAddress, connect
 
 _GRANT = """
@@ -57,34 +63,30 @@ _PAYMENT = """
 INSERT INTO payments (instalment_id, entry_id, amount, paid_at, reference)
 VALUES (%s, %s, %s, now(), %s)
 """
-_PACKAGE = """
-INSERT INTO documents_documentpackage (loan_id, title, created_at)
-SELECT id, 'Amendment', now()
-FROM loans WHERE id >= (SELECT (max(id) * %s)::bigint FROM loans) ORDER BY id LIMIT 1
-RETURNING id
-"""
-_DOCUMENT = """
-INSERT INTO documents_document
-    (package_id, object_key, content_sha256, size_bytes, content_type, uploaded_at)
-VALUES (%s, %s, %s, %s, 'application/pdf', now())
-"""
 
 
 class WriteLoad:
     """Clients that write until they are stopped."""
 
     def __init__(
-        self, address: ServerAddress, *, clients: int = 2, rate: float | None = None
+        self,
+        address: ServerAddress,
+        *,
+        clients: int = 2,
+        rate: float | None = None,
+        documents: DocumentStore | None = None,
     ) -> None:
         """Connect the clients; nothing is written before `start`.
 
         :param address: of the loan database.
         :param rate: transactions per second of all clients together; None: as fast as they can.
+        :param documents: where the objects of document rows go; None: there are none.
         """
+        self._steps = (*_STEPS, *document_steps(documents))
         self._stop = Event()
         self._lock = Lock()
         self._interval = clients / rate if rate else 0.0
-        self._error: psycopg.Error | None = None
+        self._error: Exception | None = None
         self.transactions = 0
         """Committed so far."""
         self._threads = [
@@ -104,7 +106,7 @@ class WriteLoad:
     def stop(self) -> int:
         """Stop at once, and say how many transactions were committed.
 
-        :raises psycopg.Error: what a client failed with before.
+        :raises psycopg.Error, BaseError: what a client failed with before.
         """
         self._stop.set()
         for thread in self._threads:
@@ -121,20 +123,26 @@ class WriteLoad:
                 while not self._stop.wait(max(0.0, due - monotonic())):
                     due = max(due + self._interval, monotonic() - 1)
                     with connection.transaction():
-                        chance.choice(_STEPS)(connection, chance)
+                        afterwards = chance.choice(self._steps)(connection, chance)
+                    if afterwards:
+                        afterwards()
                     with self._lock:
                         self.transactions += 1
-        except psycopg.Error as problem:
+        except (psycopg.Error, BaseError, FileNotFoundError) as problem:
             self._error = problem
             self._stop.set()
 
 
 @contextmanager
 def write_load(
-    address: ServerAddress, *, clients: int = 2, rate: float | None = None
+    address: ServerAddress,
+    *,
+    clients: int = 2,
+    rate: float | None = None,
+    documents: DocumentStore | None = None,
 ) -> Iterator[WriteLoad]:
     """A write load for a block; see `WriteLoad`. A client's failure is raised at the end."""
-    load = WriteLoad(address, clients=clients, rate=rate)
+    load = WriteLoad(address, clients=clients, rate=rate, documents=documents)
     load.start()
     try:
         yield load
@@ -175,17 +183,7 @@ def take_repayment(connection: psycopg.Connection, chance: random.Random) -> Non
     connection.execute(_REPAID, {"loan": loan})
 
 
-def add_document(connection: psycopg.Connection, chance: random.Random) -> None:
-    """A loan gets a document."""
-    found = connection.execute(_PACKAGE, [chance.random()]).fetchone()
-    if found is None:
-        return
-    key = f"documents/{found[0]:010d}/0-{secrets.token_urlsafe(12)}.pdf"
-    digest = sha256(key.encode()).hexdigest()
-    connection.execute(_DOCUMENT, [found[0], key, digest, chance.randrange(20_000, 900_000)])
-
-
-_STEPS = (grant_loan, take_repayment, take_repayment, take_repayment, add_document)
+_STEPS: tuple[Step, ...] = (grant_loan, take_repayment, take_repayment, take_repayment)
 
 
 def _book(connection: psycopg.Connection, loan: int, kind: str, lines: dict[int, int]) -> int:
@@ -208,6 +206,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("SANDBOX_DATABASE_URL"),
         help="the loan database; default: $SANDBOX_DATABASE_URL",
     )
+    parser.add_argument(
+        "--bucket",
+        default=os.environ.get("SANDBOX_DOCUMENTS_BUCKET"),
+        help="where documents are uploaded to; default: $SANDBOX_DOCUMENTS_BUCKET",
+    )
 
 
 def run(given: argparse.Namespace) -> int:
@@ -216,11 +219,18 @@ def run(given: argparse.Namespace) -> int:
         print("no database: source .sandbox/env first, or give --url")
         return 1
     address = ServerAddress.from_url(given.url)
+    documents = _documents(given.bucket) if given.bucket else None
     began = monotonic()
-    with write_load(address, clients=given.clients, rate=given.rate) as load:
+    with write_load(address, clients=given.clients, rate=given.rate, documents=documents) as load:
         try:
             load.wait(given.seconds if given.seconds else TIMEOUT_MAX)
         finally:
             seconds = monotonic() - began
             print(f"{load.transactions} transactions in {seconds:.1f} s")
     return 0
+
+
+def _documents(bucket: str) -> DocumentStore:
+    """A bucket of the sandbox whose `.sandbox/env` was sourced."""
+    user = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    return DocumentStore(os.environ["AWS_ENDPOINT_URL_S3"], user, bucket)

@@ -4,6 +4,9 @@ The identity that Ledgerkeep uses lacks `Admin`: SeaweedFS deletes whole buckets
 sub-resource deletes, and without that right it answers 403 instead. Buckets are made by a second,
 administrative identity, here. A third one stands for the account of the vault: each of the two
 opens its own buckets and none of the other's.
+
+Two of them are two regions. What replicates one to the other copies encrypted objects as they are
+stored, so both encrypt with one key, where AWS would encrypt anew with the region's own.
 """
 
 import json
@@ -19,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from include.sandbox import processes
 from include.sandbox.ports import free_ports
 from include.sandbox.processes import Daemon
+from include.sandbox.state import write_private
 
 REGION = "eu-central-1"
 
@@ -34,6 +38,9 @@ FLAGS = (
     "-filer.maxMB=16",
 )
 """How the store behaves, wherever it runs; places and ports come on top."""
+
+_GRPC = 10_000
+"""What SeaweedFS adds to a port for its gRPC port, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class ObjectStoreServer(ObjectStore):
     """A SeaweedFS that we run."""
 
     daemon: Daemon
+    filer: str
+    """Address of its filer, as SeaweedFS' own programs want it: with both ports."""
 
     @property
     def pid(self) -> int:
@@ -74,11 +83,15 @@ def start(
     admin: Credentials,
     vault: Credentials | None = None,
     port: int | None = None,
+    filer_port: int | None = None,
+    key: str | None = None,
     mark: Path | None = None,
 ) -> ObjectStoreServer:
     """Start SeaweedFS on `home` and return when it answers; it runs in a session of its own.
 
     :param vault: who stands for the vault's account, where there is one.
+    :param port: of S3; a free one by default. So is `filer_port`, which replication reads.
+    :param key: that it encrypts with, see `encryption_key`; one of its own by default.
     :param mark: the sandbox's directory that the process is marked with; `home` by default.
     """
     data = home / "data"
@@ -88,11 +101,7 @@ def start(
     config.write_text(identities(user, admin, vault))
     config.chmod(0o600)
     s3, master, volume, filer = free_ports(4)
-    s3 = port or s3
-    kek = home / "sse.key"
-    if not kek.exists():
-        kek.write_text(os.urandom(32).hex())
-        kek.chmod(0o600)
+    s3, filer = port or s3, filer_port or filer
     process = processes.start(
         [
             str(Path(sys.executable).with_name("weed")),
@@ -102,26 +111,46 @@ def start(
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             f"-s3.port={s3}",
-            f"-s3.port.grpc={s3 + 10_000}",
+            f"-s3.port.grpc={s3 + _GRPC}",
             f"-master.port={master}",
-            f"-master.port.grpc={master + 10_000}",
+            f"-master.port.grpc={master + _GRPC}",
             f"-volume.port={volume}",
-            f"-volume.port.grpc={volume + 10_000}",
+            f"-volume.port.grpc={volume + _GRPC}",
             f"-filer.port={filer}",
-            f"-filer.port.grpc={filer + 10_000}",
+            f"-filer.port.grpc={filer + _GRPC}",
             *FLAGS,
             f"-s3.config={config}",
         ],
         home=mark or home,
         log=log,
         directory=home,
-        environment={**processes.inherited_environment(), "WEED_S3_SSE_KEK": kek.read_text()},
+        environment={
+            **processes.inherited_environment(),
+            "WEED_S3_SSE_KEK": key or encryption_key(home),
+        },
     )
     server = ObjectStoreServer(
-        endpoint=f"http://127.0.0.1:{s3}", user=user, admin=admin, daemon=process
+        endpoint=f"http://127.0.0.1:{s3}",
+        user=user,
+        admin=admin,
+        daemon=process,
+        filer=filer_address(filer),
     )
     processes.wait_until(lambda: _answers(server), process, name="SeaweedFS", log=log, timeout=60)
     return server
+
+
+def encryption_key(home: Path) -> str:
+    """The key of the store on `home`, in hexadecimal; made at its first use."""
+    path = home / "sse.key"
+    if not path.exists():
+        write_private(path, os.urandom(32).hex())
+    return path.read_text()
+
+
+def filer_address(port: int) -> str:
+    """Of a filer on this machine, as SeaweedFS' own programs want it."""
+    return f"127.0.0.1:{port}.{port + _GRPC}"
 
 
 def make_bucket(server: ObjectStore, name: str, *, object_lock: bool = True) -> None:
@@ -158,6 +187,7 @@ def identities(user: Credentials, admin: Credentials, vault: Credentials | None 
         "Tagging",
         "GetObjectRetention",
         "PutObjectRetention",
+        "PutObjectLegalHold",
         "GetBucketObjectLockConfiguration",
     ]
     known = [_identity("ledgerkeep", user, may), _identity("admin", admin, ["Admin", *may])]

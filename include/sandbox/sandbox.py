@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.sandbox import environment, processes
+from include.sandbox import environment, processes, replication
 from include.sandbox.place import Place, prepare_place
 from include.sandbox.servers import SERVERS, Say, Start, start_everything
 from include.sandbox.state import Ports, State, write_private
@@ -28,6 +28,7 @@ _ENDS_ON = {
     "database": signal.SIGINT,  # PostgreSQL's fast shutdown
     "metadata": signal.SIGINT,
     "store": signal.SIGTERM,
+    "replica": signal.SIGTERM,
     "aws": signal.SIGKILL,  # keeps nothing, and handles no signal
 }
 
@@ -61,7 +62,8 @@ def default_sandbox() -> Sandbox:
 
 def is_up(sandbox: Sandbox) -> bool:
     """Whether every server runs."""
-    return set(sandbox.state().running) == SERVERS
+    state = sandbox.state()
+    return set(state.running) == _all(state)
 
 
 def up(sandbox: Sandbox, *, size_mb: int = DEFAULT_SIZE_MB, say: Say = print) -> bool:
@@ -105,12 +107,13 @@ def down(sandbox: Sandbox, *, say: Say = print) -> None:
 def status(sandbox: Sandbox, *, say: Say = print) -> bool:
     """Say which servers run; True when all do."""
     state = sandbox.state() if sandbox.home.exists() else State()
-    running = state.running
-    for name in sorted(SERVERS):
-        say(f"{name:10} {'runs' if name in running else 'is down'}")
-    if set(running) == SERVERS:
+    names, running = sorted(_all(state)), state.running
+    width = max(map(len, names))
+    for name in names:
+        say(f"{name:{width}} {'runs' if name in running else 'is down'}")
+    if set(running) == set(names):
         say(f"{environment.airflow_url(state.ports)}  source {sandbox.env_file}")
-    return set(running) == SERVERS
+    return set(running) == set(names)
 
 
 def clean(sandbox: Sandbox, *, say: Say = print) -> None:
@@ -121,6 +124,33 @@ def clean(sandbox: Sandbox, *, say: Say = print) -> None:
     shutil.rmtree(sandbox.place().servers)
     shutil.rmtree(sandbox.home)
     say("its data are removed")
+
+
+def replicate(sandbox: Sandbox, *, backwards: bool, say: Say = print) -> None:
+    """Let the documents flow from the primary to the replica, or backwards, as after a failover.
+
+    What changing the replication rules of both buckets does on S3. The way is remembered.
+
+    :raises ServerFailed: a store does not answer; nothing is replicated then.
+    """
+    with _locked(sandbox):
+        state = sandbox.state()
+        state.replicates_backwards = backwards
+        for pair in replication.pairs(load_policies(sandbox.policies)):
+            before = state.servers.pop(pair.name, None)
+            if before and before.process:
+                processes.end([before.process], first=signal.SIGTERM, grace=10)
+            state.servers[pair.name] = replication.start(
+                pair, state.ports, home=sandbox.home, backwards=backwards
+            )
+            state.save(sandbox.home)
+            ends = (pair.replica, pair.primary) if backwards else (pair.primary, pair.replica)
+            say("{} is replicated to {}".format(*ends))
+
+
+def _all(state: State) -> frozenset[str]:
+    """Names of the servers that have to run."""
+    return SERVERS | state.servers.keys()
 
 
 def _end_everything(sandbox: Sandbox, place: Place, state: State) -> int:

@@ -7,7 +7,7 @@ clock: every server is asked until it answers.
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,17 @@ from time import monotonic
 
 import httpx
 
-from include.sandbox import database, environment, loan_data, objectstore, processes
+from include.sandbox import (
+    database,
+    documents,
+    environment,
+    loan_data,
+    objectstore,
+    processes,
+    replication,
+)
 from include.sandbox.database import DatabaseServer
+from include.sandbox.documents import DocumentStore
 from include.sandbox.objectstore import Credentials
 from include.sandbox.place import Place
 from include.sandbox.processes import Daemon, ServerFailed
@@ -25,7 +34,9 @@ from include.sandbox.state import State, write_private
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policies
 
-SERVERS = frozenset({"database", "metadata", "store", "aws", "airflow"})
+SERVERS = frozenset({"database", "metadata", "store", "replica", "aws", "airflow"})
+"""Every sandbox has these; replication between the two stores comes on top, as policies ask."""
+
 Say = Callable[[str], None]
 
 
@@ -40,6 +51,8 @@ class Start:
     """Directory of the policy files."""
     size_mb: int
     say: Say
+    stores_ready: Event = field(default_factory=Event)
+    """Set when both object stores have their buckets; and when the start is abandoned."""
     _lock: Lock = field(default_factory=Lock)
     _abandoned: Event = field(default_factory=Event)
 
@@ -48,13 +61,19 @@ class Start:
         with self._lock:
             self.state.servers[name] = server
             self.state.save(self.home)
-        if self._abandoned.is_set():
+        if self.abandoned:
             raise ServerFailed(name, self.log(name), "was started in vain: another one failed")
         return server
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether another server failed, so that none is waited for any more."""
+        return self._abandoned.is_set()
 
     def abandon(self) -> None:
         """End what was started, so that whoever waits for it stops waiting."""
         self._abandoned.set()
+        self.stores_ready.set()
         ours = processes.leftovers(self.home, self.place.servers, self.state.servers.values())
         processes.end(ours, first=signal.SIGINT, grace=5)
 
@@ -109,39 +128,90 @@ def airflow_is_healthy(url: str) -> bool:
 def _start_database(start: Start) -> str:
     server = protected_server(start.state, start.place)
     start.started("database", database.start(server, start.home))
-    rows = make_loan_database(server.local, size_mb=start.size_mb)
-    made = "" if rows is None else f", {rows:,} rows of loan data"
+    made = make_loan_database(server.local, size_mb=start.size_mb, stores=_documents(start))
     return f"PostgreSQL under protection: {server.address.to(environment.DATABASE)}{made}"
 
 
-def make_loan_database(server: ServerAddress, *, size_mb: int) -> int | None:
-    """Make and fill the loan database; the number of rows, or None when it was there already."""
+def _documents(start: Start) -> Iterator[DocumentStore]:
+    """Every environment's documents: the three share one database, whose rows name them."""
+    secrets, policies = start.state.secrets, load_policies(start.policies)
+    start.stores_ready.wait()
+    if start.abandoned:
+        raise ServerFailed(
+            "the upload", start.log("airflow"), "has no store: another server failed"
+        )
+    for bucket in environment.documents_buckets(policies):
+        user = Credentials(secrets.store_key, secrets.store_secret)
+        yield DocumentStore(environment.store_url(start.state.ports), user, bucket)
+
+
+def make_loan_database(
+    server: ServerAddress, *, size_mb: int, stores: Iterable[DocumentStore]
+) -> str:
+    """Make and fill the loan database with its documents; says what was made, if anything.
+
+    :param stores: where the documents are uploaded to, each gets all of them; not asked for before
+        the rows are there.
+    """
     if database.exists(server, environment.DATABASE):
-        return None
+        return ""
     # Under its final name the database is complete, whenever this is interrupted.
     unfinished = f"{environment.DATABASE}_unfinished"
     database.make_database(server, unfinished)
     rows = loan_data.generate(server.to(unfinished), size_mb=size_mb)
+    uploaded = documents.upload(server.to(unfinished), stores)
     database.rename_database(server, unfinished, environment.DATABASE)
-    return rows
+    return f", {rows:,} rows of loan data, {uploaded:,} documents"
 
 
-def _start_store(start: Start) -> str:
-    secrets, policies = start.state.secrets, load_policies(start.policies)
-    ours, theirs = environment.own_buckets(policies), environment.vault_buckets(policies)
+def _start_stores(start: Start) -> str:
+    """Both regions, their buckets, and the replication between them, which needs all of these."""
+    policies = load_policies(start.policies)
+    own, vaults = environment.own_buckets(policies), environment.vault_buckets(policies)
+    held = environment.documents_buckets(policies)
+    replicas = environment.replica_buckets(policies)
+    _start_store(start, "store", (*own, *held), vaults)
+    _start_store(start, "replica", replicas)
+    pairs = replication.pairs(policies)
+    for pair in pairs:
+        start.started(
+            pair.name,
+            replication.start(
+                pair,
+                start.state.ports,
+                home=start.home,
+                backwards=start.state.replicates_backwards,
+            ),
+        )
+    start.stores_ready.set()
+    url, second = (
+        environment.store_url(start.state.ports),
+        environment.replica_url(start.state.ports),
+    )
+    return (
+        f"object store (SeaweedFS): {url}, buckets {', '.join((*own, *vaults, *held))}\n"
+        f"        second region: {second}, buckets {', '.join(replicas)}, "
+        f"replicated without end: {', '.join(pair.replica for pair in pairs) or 'none'}"
+    )
+
+
+def _start_store(
+    start: Start, name: str, ours: tuple[str, ...], theirs: tuple[str, ...] = ()
+) -> None:
+    secrets, ports = start.state.secrets, start.state.ports
     server = objectstore.start(
-        start.home / "store",
+        start.home / name,
         user=Credentials(secrets.store_key, secrets.store_secret, ours),
-        vault=Credentials(secrets.vault_key, secrets.vault_secret, theirs),
+        vault=Credentials(secrets.vault_key, secrets.vault_secret, theirs) if theirs else None,
         admin=Credentials("admin", secrets.store_admin_secret),
-        port=start.state.ports.store,
+        port=getattr(ports, name),
+        filer_port=getattr(ports, f"{name}_filer"),
+        key=objectstore.encryption_key(start.home / "store"),
         mark=start.home,
     )
-    start.started("store", server.daemon)
-    buckets = [*ours, *theirs]
-    for bucket in buckets:
+    start.started(name, server.daemon)
+    for bucket in (*ours, *theirs):
         objectstore.make_bucket(server, bucket)
-    return f"object store (SeaweedFS): {server.endpoint}, buckets {', '.join(buckets)}"
 
 
 def _start_aws(start: Start) -> str:
@@ -221,4 +291,4 @@ def _answers(url: str, *, timeout: float = 5) -> bool:
 
 
 # Airflow takes longest, so it starts first.
-_STARTERS = (_start_airflow, _start_database, _start_store, _start_aws)
+_STARTERS = (_start_airflow, _start_database, _start_stores, _start_aws)

@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from include.sandbox.ports import free_ports, is_free
 from include.sandbox.processes import Daemon
@@ -50,15 +50,26 @@ class Ports(BaseModel):
     database: int
     metadata: int
     store: int
+    store_filer: int
+    replica: int
+    replica_filer: int
     aws: int
     airflow: int
     task_logs: int
     trigger_logs: int
 
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_what_is_new(cls, known: dict[str, int]) -> dict[str, int]:
+        """A sandbox that was made before there was such a server gets a port for it."""
+        missing = [name for name in cls.model_fields if name not in known]
+        free = [port for port in free_ports(len(cls.model_fields)) if port not in known.values()]
+        return {**known, **dict(zip(missing, free, strict=False))}
+
     @classmethod
     def choose(cls) -> "Ports":
         """Ports that are free now."""
-        return cls(**dict(zip(cls.model_fields, free_ports(len(cls.model_fields)), strict=True)))
+        return cls.model_validate({})
 
     def all_free(self) -> bool:
         """Whether nobody listens on any of them."""
@@ -71,6 +82,8 @@ class State(BaseModel):
     secrets: Secrets = Field(default_factory=Secrets)
     ports: Ports = Field(default_factory=Ports.choose)
     servers: dict[str, Daemon] = {}
+    replicates_backwards: bool = False
+    """Whether documents flow from the replica to the primary, as after a failover."""
 
     @classmethod
     def load(cls, home: Path) -> "State":

@@ -105,8 +105,8 @@ def test_stop_before_leaves_the_transaction_out() -> None:
             "target_tme",
             "x",
             "the form has no field target_tme",
-            "its fields are afterwards, backup, destination, reason, scenario, stop_at, "
-            "target_kind, target_value, timeline",
+            "its fields are afterwards, backup, destination, documents, reason, scenario, "
+            "stop_at, target_kind, target_value, timeline",
         ),
     ],
 )

@@ -15,6 +15,9 @@ from ledgerkeep.policy.load import load_policies
 POLICIES = load_policies(environment.POLICIES)
 PROMISED = [
     "SANDBOX_DATABASE_URL",
+    "SANDBOX_DOCUMENTS_BUCKET",
+    "SANDBOX_REPLICA_BUCKET",
+    "SANDBOX_REPLICA_URL",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
     "AWS_ACCESS_KEY_ID",
@@ -52,6 +55,8 @@ def test_a_shell_that_sources_the_file_has_every_promised_variable(
     found = dict(line.split("=", 1) for line in said.splitlines())
     assert [name for name in PROMISED if not found.get(name)] == []
     assert found["LEDGERKEEP_BUCKET"] == "loan-management-backups-production"
+    assert found["SANDBOX_DOCUMENTS_BUCKET"] == "loan-management-documents-production"
+    assert found["SANDBOX_REPLICA_BUCKET"] == "loan-management-documents-production-replica"
     assert found["LEDGERKEEP_ROOMS"] == str(place.rooms)
     assert found["AIRFLOW_PASSWORD"] == state.secrets.airflow_admin
     assert found["AIRFLOW_APPROVER_PASSWORD"] == state.secrets.airflow_approver
@@ -75,6 +80,22 @@ def test_every_connection_that_a_policy_names_leads_to_the_sandbox() -> None:
         assert endpoint == f"http://127.0.0.1:{state.ports.store}"
         assert (database["host"], database["port"]) == ("127.0.0.1", state.ports.database)
         assert (airflow["login"], airflow["port"]) == ("viewer", state.ports.airflow)
+
+
+def test_documents_are_in_one_region_and_their_replica_in_the_other() -> None:
+    state = State()
+    found = environment.connections(state, POLICIES)
+    regions = {}
+    for name in ("DOCUMENTS", "REPLICA"):
+        extra = json.loads(found[f"AIRFLOW_CONN_LEDGERKEEP_STAGING_{name}"])["extra"]
+        endpoint = extra["service_config"]["s3"]["endpoint_url"]
+        regions[name] = (extra["region_name"], endpoint)
+    assert regions == {
+        "DOCUMENTS": ("eu-central-1", f"http://127.0.0.1:{state.ports.store}"),
+        "REPLICA": ("eu-west-1", f"http://127.0.0.1:{state.ports.replica}"),
+    }
+    assert "AIRFLOW_CONN_LEDGERKEEP_DEVELOPMENT_DOCUMENTS" in found
+    assert "AIRFLOW_CONN_LEDGERKEEP_DEVELOPMENT_REPLICA" not in found
 
 
 def test_vault_is_reached_with_credentials_of_its_own() -> None:

@@ -1,9 +1,11 @@
 """The loan data keep the invariants of their schema, at any size."""
 
 from decimal import Decimal
+from hashlib import sha256
 
 import pytest
 
+from include.sandbox.documents import document
 from include.sandbox.loan_data import (
     COLUMNS,
     ROWS_PER_BLOCK,
@@ -62,6 +64,14 @@ def test_every_ledger_entry_balances() -> None:
 def test_payments_are_of_paid_instalments_and_of_the_same_amount() -> None:
     paid = {row[0]: row[4] for row in rows(3, "instalments") if row[5] != "0"}
     assert {row[1]: row[3] for row in rows(3, "payments")} == paid
+
+
+def test_document_rows_tell_the_true_size_and_checksum() -> None:
+    made = rows(3, "documents_document")
+    assert len(made) == 6
+    for _, _, key, digest, size, *_ in made:
+        content = document(key).content
+        assert (digest, int(size)) == (sha256(content).hexdigest(), len(content))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def ours(run_directory: Path) -> Iterator[Sandbox]:
 
 
 def start_servers(ours: Sandbox, state: State) -> ObjectStoreServer:
-    """The two servers that keep data."""
+    """Two of the servers that keep data."""
     server = protected_server(state, ours.place())
     state.servers["database"] = database.start(server, ours.home)
     store = objectstore.start(
@@ -84,11 +84,12 @@ def test_status_tells_a_server_that_was_killed(ours: Sandbox) -> None:
     said: list[str] = []
     assert not sandbox.status(ours, say=said.append)
     assert said == [
-        "airflow    is down",
-        "aws        is down",
-        "database   runs",
-        "metadata   is down",
-        "store      is down",
+        "airflow  is down",
+        "aws      is down",
+        "database runs",
+        "metadata is down",
+        "replica  is down",
+        "store    is down",
     ]
 
 

@@ -39,3 +39,11 @@ def test_a_taken_port_is_noticed() -> None:
 def test_ports_differ() -> None:
     numbers = list(Ports.choose().model_dump().values())
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_sandbox_from_before_there_was_a_replica_gets_ports_for_it(tmp_path: Path) -> None:
+    ports = Ports.choose()
+    known = ports.model_dump(exclude={"replica", "replica_filer"})
+    again = Ports.model_validate(known)
+    assert again.model_dump(exclude={"replica", "replica_filer"}) == known
+    assert len(set(again.model_dump().values())) == len(Ports.model_fields)

@@ -207,6 +207,24 @@ def refuse_lost(result: MomentResult) -> None:
         )
 
 
+def how_to_recover(check: MomentCheck, environment: str) -> list[str]:
+    """What to ask of `document_recovery` so that the documents come to the same moment."""
+    by_version = sum(check.states.get(state, 0) for state in ("ahead", "between", "replaced"))
+    if not check.not_current:
+        return ["every document that the rows need is current: there is nothing to recover"]
+    words = [
+        f"{check.not_current} documents are not what their rows at {check.at.isoformat()} need:",
+        f"trigger {environment}_document_recovery to that moment.",
+    ]
+    if by_version:
+        words.append(
+            f"For {by_version} of them the bucket showed another version at that moment: recover "
+            f"these by version, as the manifest {check.manifest.key} names it (their state is not "
+            "`there`)."
+        )
+    return words
+
+
 def then(versions: Iterable[ObjectVersion], rule: Rule) -> Iterator[KeyThen]:
     """Each key with what concerns the moment; pure.
 
