@@ -95,6 +95,12 @@ def vault_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
     return tuple(sorted({archive.vault.bucket for archive in archives if archive}))
 
 
+def buckets_here(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """Everything that the first region's store holds but the vaults."""
+    known = tuple(policies)
+    return (*own_buckets(known), *documents_buckets(known))
+
+
 def documents_buckets(policies: Iterable[Policy]) -> tuple[str, ...]:
     """The buckets of the documents."""
     return tuple(sorted({policy.documents.bucket for policy in policies if policy.documents}))

@@ -129,7 +129,8 @@ def _start_database(start: Start) -> str:
     server = protected_server(start.state, start.place)
     start.started("database", database.start(server, start.home))
     made = make_loan_database(server.local, size_mb=start.size_mb, stores=_documents(start))
-    return f"PostgreSQL under protection: {server.address.to(environment.DATABASE)}{made}"
+    address = server.address.to(environment.DATABASE)
+    return ", ".join(filter(None, (f"PostgreSQL under protection: {address}", made)))
 
 
 def _documents(start: Start) -> Iterator[DocumentStore]:
@@ -148,7 +149,7 @@ def _documents(start: Start) -> Iterator[DocumentStore]:
 def make_loan_database(
     server: ServerAddress, *, size_mb: int, stores: Iterable[DocumentStore]
 ) -> str:
-    """Make and fill the loan database with its documents; says what was made, if anything.
+    """Make the loan database and fill it; says what was made, nothing when it was there already.
 
     :param stores: where the documents are uploaded to, each gets all of them; not asked for before
         the rows are there.
@@ -161,16 +162,15 @@ def make_loan_database(
     rows = loan_data.generate(server.to(unfinished), size_mb=size_mb)
     uploaded = documents.upload(server.to(unfinished), stores)
     database.rename_database(server, unfinished, environment.DATABASE)
-    return f", {rows:,} rows of loan data, {uploaded:,} documents"
+    return f"{rows:,} rows of loan data, {uploaded:,} documents"
 
 
 def _start_stores(start: Start) -> str:
     """Both regions, their buckets, and the replication between them, which needs all of these."""
     policies = load_policies(start.policies)
-    own, vaults = environment.own_buckets(policies), environment.vault_buckets(policies)
-    held = environment.documents_buckets(policies)
+    here, vaults = environment.buckets_here(policies), environment.vault_buckets(policies)
     replicas = environment.replica_buckets(policies)
-    _start_store(start, "store", (*own, *held), vaults)
+    _start_store(start, "store", here, vaults)
     _start_store(start, "replica", replicas)
     pairs = replication.pairs(policies)
     for pair in pairs:
@@ -188,11 +188,8 @@ def _start_stores(start: Start) -> str:
         environment.store_url(start.state.ports),
         environment.replica_url(start.state.ports),
     )
-    return (
-        f"object store (SeaweedFS): {url}, buckets {', '.join((*own, *vaults, *held))}\n"
-        f"        second region: {second}, buckets {', '.join(replicas)}, "
-        f"replicated without end: {', '.join(pair.replica for pair in pairs) or 'none'}"
-    )
+    count = len(here) + len(vaults) + len(replicas)
+    return f"object stores (SeaweedFS): {url}, second region {second}, {count} buckets"
 
 
 def _start_store(

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.sandbox import database, environment, objectstore, servers
+from include.sandbox.documents import DocumentStore
 from include.sandbox.objectstore import Credentials, ObjectStore
 from include.sandbox.state import write_private
 from ledgerkeep.database.postgres.address import ServerAddress
@@ -21,36 +22,51 @@ from ledgerkeep.policy.load import load_policies
 
 
 def identities() -> None:
-    """Write the file in which the object store looks up who may do what."""
-    path = Path(os.environ["SANDBOX_STORE_CONFIG"])
+    """Write the files in which the object stores look up who may do what."""
     policies = load_policies(environment.POLICIES)
     user, admin = _credentials()
-    user = replace(user, buckets=environment.own_buckets(policies))
     vault = Credentials(
         os.environ["SANDBOX_VAULT_KEY"],
         os.environ["SANDBOX_VAULT_SECRET"],
         environment.vault_buckets(policies),
     )
-    write_private(path, objectstore.identities(user, admin, vault))
-    print(f"identities of the object store: {path}")
+    here = replace(user, buckets=environment.buckets_here(policies))
+    there = replace(user, buckets=environment.replica_buckets(policies))
+    for variable, known in (
+        ("SANDBOX_STORE_CONFIG", objectstore.identities(here, admin, vault)),
+        ("SANDBOX_REPLICA_CONFIG", objectstore.identities(there, admin)),
+    ):
+        path = Path(os.environ[variable])
+        write_private(path, known)
+        print(f"identities of the object store: {path}")
 
 
 def buckets() -> None:
-    """Make the buckets of every policy, versioned and with Object Lock."""
+    """Make the buckets of every policy in both regions, versioned and with Object Lock."""
     user, admin = _credentials()
-    store = ObjectStore(endpoint=os.environ["AWS_ENDPOINT_URL_S3"], user=user, admin=admin)
     policies = load_policies(environment.POLICIES)
-    for bucket in (*environment.own_buckets(policies), *environment.vault_buckets(policies)):
-        objectstore.make_bucket(store, bucket)
-        print(f"bucket: {bucket}")
+    for endpoint, wanted in (
+        ("AWS_ENDPOINT_URL_S3", environment.buckets_here(policies)),
+        ("AWS_ENDPOINT_URL_S3", environment.vault_buckets(policies)),
+        ("SANDBOX_REPLICA_URL", environment.replica_buckets(policies)),
+    ):
+        store = ObjectStore(endpoint=os.environ[endpoint], user=user, admin=admin)
+        for bucket in wanted:
+            objectstore.make_bucket(store, bucket)
+            print(f"bucket: {bucket} at {store.endpoint}")
 
 
 def loan_data() -> None:
-    """Make the loan database and fill it."""
+    """Make the loan database, fill it, and upload its documents for every environment."""
     server = ServerAddress.from_url(os.environ["SANDBOX_DATABASE_URL"])
-    rows = servers.make_loan_database(server, size_mb=int(os.environ["SANDBOX_SIZE_MB"]))
-    said = "was there already" if rows is None else f"{rows:,} rows"
-    print(f"loan database: {said}")
+    user, _ = _credentials()
+    stores = [
+        DocumentStore(os.environ["AWS_ENDPOINT_URL_S3"], user, bucket)
+        for bucket in environment.documents_buckets(load_policies(environment.POLICIES))
+    ]
+    size_mb = int(os.environ["SANDBOX_SIZE_MB"])
+    made = servers.make_loan_database(server, size_mb=size_mb, stores=stores)
+    print(f"loan database: {made or 'was there already'}")
 
 
 def airflow() -> None:
