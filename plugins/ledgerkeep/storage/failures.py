@@ -303,7 +303,7 @@ _FAMILIES: list[tuple[set[str], Callable[[str, Request], StorageError]]] = [
     ({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}, _expired),
     ({"RequestTimeTooSkewed"}, _skewed),
     ({"PreconditionFailed", "412"}, _conflict),
-    ({"InvalidObjectState"}, _frozen),
+    ({"InvalidObjectState", "ObjectNotInActiveTierError"}, _frozen),
     (_ELSEWHERE, _elsewhere),
 ]
 

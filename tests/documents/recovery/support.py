@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import pytest
 from moto import mock_aws
 
 from include.sandbox.objectstore import REGION, ObjectStore
 from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.documents.recovery import scan
 from ledgerkeep.documents.recovery.carry_out import CarriedOut, carry_out
 from ledgerkeep.documents.recovery.lines import read_lines
 from ledgerkeep.documents.recovery.plan import DocumentPlan, make_plan
@@ -117,7 +119,8 @@ def ward(server: ObjectStore, name: str, **other: Any) -> Ward:
 @contextmanager
 def ward_on_moto(name: str = "documents", *, lock: bool = False) -> Iterator[Ward]:
     """A ward on moto, for what no store of the sandbox can do."""
-    with mock_aws():
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "list_versions", _as_aws_lists)
         client = boto3.client("s3", region_name=REGION)
         client.create_bucket(
             Bucket=name,
@@ -133,3 +136,14 @@ def ward_on_moto(name: str = "documents", *, lock: bool = False) -> Iterator[War
                 StoreAccess(access_key="testing", secret_key="testing"),
             )
         )
+
+
+def _as_aws_lists(
+    bucket: Bucket, prefix: str = "", *, after: str = "", until: str = ""
+) -> Iterator[ObjectVersion]:
+    """Moto lists all versions and then all delete markers; AWS lists key by key, newest first."""
+    rows = list_versions(bucket, prefix, after=after)
+    ordered = sorted(
+        rows, key=lambda one: (one.key.encode(), not one.is_latest, -one.modified_at.timestamp())
+    )
+    return (one for one in ordered if not until or one.key.encode() <= until.encode())

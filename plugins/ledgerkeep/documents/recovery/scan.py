@@ -14,6 +14,7 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 from ledgerkeep.documents.recovery.request import DocumentRequest
+from ledgerkeep.errors import StorageError
 from ledgerkeep.storage.bucket import Bucket
 from ledgerkeep.storage.versions import PAGE, ObjectVersion, list_versions
 
@@ -34,7 +35,7 @@ def versions_of(
     """All versions of the request's keys, in the store's order.
 
     :param into: stands before each key in the bucket; taken off again.
-    :raises StorageError:
+    :raises StorageError: also when they come in another order.
     """
     if request.prefix is not None:
         found = list_versions(bucket, into + request.prefix)
@@ -42,9 +43,28 @@ def versions_of(
         found = of_keys(
             bucket, [into + key for key in request.keys], into + request.common_prefix()
         )
+    found = _in_order(bucket, found)
     if not into:
         return found
     return (replace(one, key=one.key.removeprefix(into)) for one in found)
+
+
+def _in_order(bucket: Bucket, rows: Iterator[ObjectVersion]) -> Iterator[ObjectVersion]:
+    """The rows as they come, unless a key comes after one that sorts behind it.
+
+    A key whose versions are not together would be decided about twice, and wrongly.
+    """
+    last = b""
+    for one in rows:
+        encoded = one.key.encode()
+        if encoded < last:
+            raise StorageError(
+                f"{bucket.location} lists {one.key!r} behind {last.decode()!r}",
+                hint="versions are planned from a listing in the order of S3, keys ascending by "
+                "their UTF-8 bytes; this store does not keep to it",
+            )
+        last = encoded
+        yield one
 
 
 def of_keys(bucket: Bucket, keys: Sequence[str], common: str) -> Iterator[ObjectVersion]:
@@ -56,20 +76,31 @@ def of_keys(bucket: Bucket, keys: Sequence[str], common: str) -> Iterator[Object
     """
     rows: Iterator[ObjectVersion] | None = None
     row: ObjectVersion | None = None
-    passed = 0
     for key in keys:
-        wanted = key.encode()
-        while rows is not None and row is not None and row.key.encode() < wanted and passed < PAGE:
-            row, passed = next(rows, None), passed + 1
-        if rows is None or (row is not None and row.key.encode() < wanted):
+        if rows is not None:
+            row = _passed_to(key, row, rows)
+            if row is None:
+                return  # the bucket ends before this key
+        if rows is None or (row is not None and row.key.encode() < key.encode()):
             # Nothing is read of what lies between; a key's own versions always come first.
-            itself = list_versions(bucket, key, until=key)
-            rows = chain(itself, list_versions(bucket, common, after=key))
-            row = next(rows, None)
+            yield from list_versions(bucket, key, until=key)
+            rows, row = list_versions(bucket, common, after=key), None
+            continue
         while row is not None and row.key == key:
             yield row
             row = next(rows, None)
-        passed = 0
+
+
+def _passed_to(
+    key: str, row: ObjectVersion | None, rows: Iterator[ObjectVersion]
+) -> ObjectVersion | None:
+    """The first row that is not before the key; an earlier one where that is over a page away."""
+    row = next(rows, None) if row is None else row
+    for _ in range(PAGE - 1):
+        if row is None or row.key.encode() >= key.encode():
+            break
+        row = next(rows, None)
+    return row
 
 
 def newest_of(bucket: Bucket, keys: Sequence[str], common: str) -> dict[str, ObjectVersion]:
