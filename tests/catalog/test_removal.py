@@ -215,6 +215,18 @@ def test_the_proof_of_a_backup_that_was_recorded_meanwhile_is_no_leftover() -> N
     assert list(made.proofs(SYSTEM)) == ["old-full"]
 
 
+def test_the_proof_of_a_backup_that_has_lost_its_record_is_no_leftover() -> None:
+    """It is what keeps the rest of the backup from being swept."""
+    made = catalog_on(MemoryStore())
+    proof = Proof(recovery_point_id=NEW.id, level="intact", shown_at=NOON, run="r/0")
+    store_all(made, NEW, proof)
+    directory = keys.backup("production", SYSTEM, NEW.id)
+    made.store.delete_prefix(directory + keys.RECOVERY_POINT)
+    assert remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour()) == 0
+    made.store.delete_prefix(directory)
+    assert remove_leftovers(made, made.snapshot(SYSTEM), older_than=in_an_hour()) == 1
+
+
 def test_a_segment_that_two_stretches_have_stays_with_the_one_that_stays() -> None:
     made = catalog_on(MemoryStore())
     old, new = stretch(2, 5, until=5), stretch(5, 51, until=30 * DAY)
