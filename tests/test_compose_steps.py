@@ -37,6 +37,8 @@ def store_secrets(s3: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SANDBOX_VAULT_SECRET", VAULT.secret_key)
     monkeypatch.setenv("SANDBOX_STORE_ADMIN_SECRET", s3.admin.secret_key)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+    # One store is both regions here.
+    monkeypatch.setenv("SANDBOX_REPLICA_URL", s3.endpoint)
 
 
 @pytest.mark.integration
@@ -45,15 +47,18 @@ def test_identities_are_those_of_the_native_store(
     s3: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readable for their owner only; a second run changes nothing."""
-    path = tmp_path / "s3.json"
-    monkeypatch.setenv("SANDBOX_STORE_CONFIG", str(path))
+    here, there = tmp_path / "s3.json", tmp_path / "replica.json"
+    monkeypatch.setenv("SANDBOX_STORE_CONFIG", str(here))
+    monkeypatch.setenv("SANDBOX_REPLICA_CONFIG", str(there))
     prepare.identities()
     prepare.identities()
     policies = load_policies(environment.POLICIES)
-    user = replace(s3.user, buckets=environment.own_buckets(policies))
+    user = replace(s3.user, buckets=environment.buckets_here(policies))
     vault = replace(VAULT, buckets=environment.vault_buckets(policies))
-    assert path.read_text() == identities(user, s3.admin, vault)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert here.read_text() == identities(user, s3.admin, vault)
+    user = replace(s3.user, buckets=environment.replica_buckets(policies))
+    assert there.read_text() == identities(user, s3.admin)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (here, there)} == {0o600}
 
 
 @pytest.mark.integration
@@ -63,16 +68,24 @@ def test_every_policy_gets_its_bucket_with_object_lock(s3: ObjectStoreServer) ->
     prepare.buckets()
     client = admin_client(s3)
     policies = load_policies(environment.POLICIES)
-    buckets = (*environment.own_buckets(policies), *environment.vault_buckets(policies))
-    assert len(buckets) == 4
+    buckets = (
+        *environment.buckets_here(policies),
+        *environment.vault_buckets(policies),
+        *environment.replica_buckets(policies),
+    )
+    assert len(buckets) == 9
     for bucket in buckets:
         found = client.get_object_lock_configuration(Bucket=bucket)
         assert found["ObjectLockConfiguration"]["ObjectLockEnabled"] == "Enabled"
 
 
 @pytest.mark.integration
-def test_loan_data_are_made_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("store_secrets")
+def test_loan_data_are_made_once(
+    s3: ObjectStoreServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was written to the loan database since is not replaced by a second run."""
+    prepare.buckets()
     where = cluster.address
     monkeypatch.setenv(
         "SANDBOX_DATABASE_URL",
@@ -81,6 +94,11 @@ def test_loan_data_are_made_once(cluster: Cluster, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SANDBOX_SIZE_MB", "1")
     try:
         prepare.loan_data()
+        for bucket in environment.documents_buckets(load_policies(environment.POLICIES)):
+            uploaded = admin_client(s3).list_objects_v2(Bucket=bucket)["KeyCount"]
+            assert [(uploaded,)] == cluster.execute(
+                "SELECT count(*) FROM documents_document", environment.DATABASE
+            )
         cluster.execute("DELETE FROM documents_document", environment.DATABASE)
         prepare.loan_data()
         assert cluster.execute("SELECT count(*) FROM loans", environment.DATABASE) != [(0,)]

@@ -24,7 +24,7 @@ from ledgerkeep.policy.load import load_policies
 def identities() -> None:
     """Write the files in which the object stores look up who may do what."""
     policies = load_policies(environment.POLICIES)
-    user, admin = _credentials()
+    user, admin = _user(), _admin()
     vault = Credentials(
         os.environ["SANDBOX_VAULT_KEY"],
         os.environ["SANDBOX_VAULT_SECRET"],
@@ -43,7 +43,7 @@ def identities() -> None:
 
 def buckets() -> None:
     """Make the buckets of every policy in both regions, versioned and with Object Lock."""
-    user, admin = _credentials()
+    user, admin = _user(), _admin()
     policies = load_policies(environment.POLICIES)
     for endpoint, wanted in (
         ("AWS_ENDPOINT_URL_S3", environment.buckets_here(policies)),
@@ -59,9 +59,8 @@ def buckets() -> None:
 def loan_data() -> None:
     """Make the loan database, fill it, and upload its documents for every environment."""
     server = ServerAddress.from_url(os.environ["SANDBOX_DATABASE_URL"])
-    user, _ = _credentials()
     stores = [
-        DocumentStore(os.environ["AWS_ENDPOINT_URL_S3"], user, bucket)
+        DocumentStore(os.environ["AWS_ENDPOINT_URL_S3"], _user(), bucket)
         for bucket in environment.documents_buckets(load_policies(environment.POLICIES))
     ]
     size_mb = int(os.environ["SANDBOX_SIZE_MB"])
@@ -87,12 +86,14 @@ def airflow() -> None:
     os.execvp("airflow", ["airflow", "db", "migrate"])
 
 
-def _credentials() -> tuple[Credentials, Credentials]:
-    """Ledgerkeep's own, and the administrator's."""
-    return (
-        Credentials(os.environ["SANDBOX_STORE_KEY"], os.environ["SANDBOX_STORE_SECRET"]),
-        Credentials("admin", os.environ["SANDBOX_STORE_ADMIN_SECRET"]),
-    )
+def _user() -> Credentials:
+    """Ledgerkeep's own, and the application's."""
+    return Credentials(os.environ["SANDBOX_STORE_KEY"], os.environ["SANDBOX_STORE_SECRET"])
+
+
+def _admin() -> Credentials:
+    """The administrator's."""
+    return Credentials("admin", os.environ["SANDBOX_STORE_ADMIN_SECRET"])
 
 
 STEPS = {
