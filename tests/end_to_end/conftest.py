@@ -33,7 +33,7 @@ def _policies(directory: Path) -> Path:
     policy = yaml.safe_load(staging.read_text())
     policy["database"]["wal_shipping"] |= {
         "schedule": None,
-        "continuous": {"interval": "8s", "switch_after": "2s"},
+        "continuous": {"interval": "5s", "switch_after": "2s"},
     }
     staging.write_text(yaml.safe_dump(policy))
     return directory

@@ -36,7 +36,7 @@ SHIPPING = "staging_database_wal_shipping"
 SLOT = "ledgerkeep_staging"
 SEGMENT = 16 << 20
 PATIENCE = 240
-"""Seconds for two runs of eight, on a busy machine."""
+"""Seconds for two runs of five, on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ class Stream:
         log, now = EvidenceLog(self.catalog.store, self.catalog.policy), utc_now()
         records = {one.run_id: one for one in log.read(now - timedelta(days=1), now)}
         return records[run["dag_run_id"]]
+
+    def stretch(self, run: dict[str, Any]) -> WalStretch:
+        """What a run has recorded, by its evidence."""
+        (stretch_id,) = self.evidence(run).recovery_point_ids
+        return next(one for one in self.stretches if one.id == stretch_id)
 
     def shipped(self, run: dict[str, Any]) -> tuple[datetime, datetime]:
         """When its task began and ended."""
@@ -170,18 +175,17 @@ def test_each_run_moves_the_recovery_window_on(stream: Stream) -> None:
     for before, after in pairwise(stretches):
         assert after.start_lsn == before.end_lsn
         assert after.covered_until > before.covered_until
-    for run, stretch in zip(stream.passed, stretches, strict=False):
-        record = stream.evidence(run)
-        assert (record.outcome, record.recovery_point_ids) == ("success", [stretch.id])
+    for run in stream.passed:
+        assert stream.evidence(run).outcome == "success"
         began, ended = stream.shipped(run)
-        assert began < stretch.covered_until <= ended
+        assert began < stream.stretch(run).covered_until <= ended
 
 
 def test_what_waited_between_two_runs_is_in_the_second_ones_figure(stream: Stream) -> None:
     """The server was written to all the time, so something was committed as the first run ended."""
     first, second = stream.passed
     alone = stream.shipped(second)[0] - stream.shipped(first)[1]
-    lag = stream.stretches[1].durable_after
+    lag = stream.stretch(second).durable_after
     assert lag is not None
     assert lag.max_seconds > alone.total_seconds() - 1
     measured = stream.evidence(second).measurements
@@ -193,7 +197,7 @@ def test_log_says_what_can_be_recovered_and_how_soon_it_was_durable(stream: Stre
     api = stream.airflow.api
     (task,) = [one for one in api.tasks(run) if one.task_id == "ship"]
     log = "\n".join(api.log(run, task))
-    until = stream.stretches[1].covered_until
+    until = stream.stretch(stream.passed[1]).covered_until
     assert f"every transaction before {until:%Y-%m-%d %H:%M:%S} UTC can be recovered" in log
     assert "from commit to durable: half within " in log
 
