@@ -86,7 +86,8 @@ class _Streamed:
     """What one run kept up with; bytes a second, measured while the clients wrote."""
 
     written: float
-    stored: float
+    stored: float | None
+    """None: too few segments to tell a rate."""
     behind: float
     """Seconds from the last commit until all of it was durable."""
     told: dict[str, float]
@@ -94,9 +95,11 @@ class _Streamed:
 
     def row(self, what: str) -> Row:
         """As the table shows it; the last figure is 1 when shipping keeps up."""
-        stored = f"{self.stored / 1e6:.1f} MB/s, {self.stored / _SEGMENT:.1f} segments/s stored"
         written = f"{self.written / 1e6:.1f} MB/s written"
-        return what, stored, written, f"{self.written / max(1, self.stored):.2f}"
+        if self.stored is None:
+            return what, f"all stored {self.behind:.1f} s after the last", written, ""
+        stored = f"{self.stored / 1e6:.1f} MB/s, {self.stored / _SEGMENT:.1f} segments/s stored"
+        return what, stored, written, f"{self.written / self.stored:.2f}"
 
 
 def _stream(made: Stage, seconds: int, log: Path, arguments: Sequence[str]) -> _Streamed:
@@ -121,8 +124,7 @@ def _stream(made: Stage, seconds: int, log: Path, arguments: Sequence[str]) -> _
             said, _ = run.communicate(timeout=seconds + 120)
         finally:
             run.kill()
-    size = end - begun
-    written, stored = rates or (size / spent, size / (spent + behind))
+    written, stored = rates or ((end - begun) / spent, None)
     return _Streamed(written, stored, behind, json.loads(said.splitlines()[-1]))
 
 
