@@ -82,6 +82,16 @@ _PERMISSIONS = {
     "list uploads": "s3:ListBucketMultipartUploads",
     "abort": "s3:AbortMultipartUpload",
     "get lock": "s3:GetBucketObjectLockConfiguration",
+    "head bucket": "s3:ListBucket",
+    "set versioning": "s3:PutBucketVersioning",
+    "set encryption": "s3:PutEncryptionConfiguration",
+    "set object lock": "s3:PutBucketObjectLockConfiguration",
+    "set lifecycle": "s3:PutLifecycleConfiguration",
+    "set replication": "s3:PutReplicationConfiguration and iam:PassRole",
+    "set public access block": "s3:PutBucketPublicAccessBlock",
+    "set bucket policy": "s3:PutBucketPolicy",
+    "set access logging": "s3:PutBucketLogging",
+    "set ownership": "s3:PutBucketOwnershipControls",
 }
 
 

@@ -48,16 +48,20 @@ def compare_costs(present: Scenario, other: Scenario) -> str:
     if abs(saved) < _CENT:
         how = "the same cost"
     return (
-        f"{other.words} instead of {present.words}: {how}; moving {other.versions_to_move} "
-        f"versions there costs {other.at_once_usd:.2f} USD once"
+        f"{other.words} instead of {present.words}: {how}; moving "
+        f"{_of_versions(other.versions_to_move)} there costs {other.at_once_usd:.2f} USD once"
     )
 
 
 def _counted(count: Count, kind: str) -> str:
     if kind == "counted":
         return f"{format_bytes(count.size)} of versions, current and old,"
-    versions = "version" if count.versions == 1 else "versions"
-    return f"{count.versions} {kind} {versions} ({format_bytes(count.size)})"
+    return f"{_of_versions(count.versions, kind)} ({format_bytes(count.size)})"
+
+
+def _of_versions(count: int, kind: str = "") -> str:
+    noun = f"{kind} version".strip()
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _priced(count: Count) -> str:
@@ -86,14 +90,14 @@ def judge_lag(replica: str, lag: Lag, allowed: timedelta | None) -> Iterator[Sai
         yield "critical", f"{where}: and {len(lag.failed) - _NAMED} more of the newest have failed"
     if not lag.lacking:
         if not lag.failed:
-            yield "info", f"{where}: the newest {lag.sample} versions are there"
+            yield "info", f"{where} has all of the newest {_of_versions(lag.sample)}"
         return
     limit = "nothing is scheduled" if allowed is None else f"allowed: {format_duration(allowed)}"
     late = allowed is not None and lag.seconds > allowed.total_seconds()
     yield (
         "critical" if late else "info",
-        f"{where}: {len(lag.lacking)} of the newest {lag.sample} versions are not there yet, the "
-        f"oldest for {lag.seconds:.0f} s ({limit}): {lag.lacking[0].words}",
+        f"{where} lacks {len(lag.lacking)} of the newest {_of_versions(lag.sample)}, the oldest "
+        f"for {lag.seconds:.0f} s ({limit}): {lag.lacking[0].words}",
     )
 
 

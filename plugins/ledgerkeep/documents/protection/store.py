@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from ledgerkeep.errors import BucketMissing, ObjectMissing
 from ledgerkeep.storage.bucket import Bucket
 
 Property = Literal[
@@ -74,9 +75,17 @@ UNKNOWN = Store(
 def store_of(bucket: Bucket) -> Store:
     """The kind of store that answers for the bucket, by what it calls itself and where it is.
 
-    :raises StorageError: it does not answer, or has no such bucket.
+    :raises BucketMissing: it has no such bucket.
+    :raises StorageError: it does not answer.
     """
-    answer = bucket.ask("head bucket", lambda: bucket.client.head_bucket(Bucket=bucket.name))
+    try:
+        answer = bucket.ask("head bucket", lambda: bucket.client.head_bucket(Bucket=bucket.name))
+    except ObjectMissing as problem:
+        # An answer to HEAD has no words that would tell a bucket from an object.
+        raise BucketMissing(
+            f"bucket {bucket.name} does not exist at {bucket.client.meta.endpoint_url}",
+            hint="create it with versions, or correct the bucket's name in the policy's documents",
+        ) from problem
     server = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "")
     return kind_of(server, bucket.client.meta.endpoint_url)
 
