@@ -21,6 +21,7 @@ from ledgerkeep.errors import (
     DatabaseError,
     DatabaseUnavailable,
     LedgerkeepError,
+    OperationRunning,
     PolicyError,
 )
 from ledgerkeep.policy.documents import DocumentTable
@@ -30,6 +31,9 @@ _AT_ONCE = 5_000
 _SETTINGS = (
     "SET TimeZone = 'UTC'",
     "SET DateStyle = 'ISO'",
+    "SET IntervalStyle = 'postgres'",
+    "SET bytea_output = 'hex'",
+    "SET extra_float_digits = 1",
     "SET client_encoding = 'UTF8'",
     # The listing may take its time between two fetches.
     "SET idle_in_transaction_session_timeout = 0",
@@ -70,7 +74,7 @@ def stream_rows(address: ServerAddress, table: DocumentTable) -> Iterator[Docume
     :raises DatabaseAccessDenied: the role may not read it.
     :raises DatabaseUnavailable: the connection was lost; nothing is known of the rest.
     """
-    with _session(address, table) as connection:
+    with session(address, table) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         with connection.cursor(name="ledgerkeep_documents") as cursor:
             cursor.itersize = _AT_ONCE
@@ -93,7 +97,7 @@ def find_rows(
     :raises PolicyError, DatabaseAccessDenied, DatabaseUnavailable: as `stream_rows`.
     """
     found: dict[str, list[DocumentRow]] = {key: [] for key in keys}
-    with _session(address, table) as connection:
+    with session(address, table) as connection:
         query = sql.SQL("{} WHERE {}::text = ANY(%s)").format(_select(table), _name(table.key))
         # What is no UTF-8 or holds a NUL cannot be a parameter, nor another database's text.
         askable = [key for key in keys if "\0" not in key and _is_utf8(key)]
@@ -121,7 +125,11 @@ def speaking_of(address: ServerAddress, table: str, *, where: str) -> Iterator[N
 
 
 @contextmanager
-def _session(address: ServerAddress, table: DocumentTable) -> Iterator[psycopg.Connection]:
+def session(address: ServerAddress, table: DocumentTable) -> Iterator[psycopg.Connection]:
+    """A connection to the rows' database, with everything pinned that changes what text comes.
+
+    :raises PolicyError, DatabaseAccessDenied, DatabaseUnavailable: of whatever is asked in it.
+    """
     there = address.to(table.database).lasting()
     with speaking_of(there, table.table, where="documents.rows"):
         connection = connect(there)
@@ -197,6 +205,11 @@ def _told(
             f"{address} may not read {table}: {said}",
             hint=f'GRANT SELECT ON {table} TO "{address.user}", and BYPASSRLS to that role where '
             "the table has row-level security",
+        )
+    if isinstance(problem, psycopg.errors.LockNotAvailable):
+        return OperationRunning(
+            f"the table {table} in {address} stayed locked by somebody else",
+            hint="look who holds it: SELECT * FROM pg_locks WHERE NOT granted; then run again",
         )
     if isinstance(problem, psycopg.errors.DataError):
         return PolicyError(
