@@ -49,6 +49,30 @@ class LoggedProgress:
         self._log(f"{what}: {format_bytes(done)}{share}, {elapsed:.0f} s, {rate}/s")
 
 
+class LoggedCount:
+    """Writes how many things are done, and how fast, at most every `interval` seconds."""
+
+    def __init__(self, log: Callable[[str], object], *, what: str, interval: float = 2.0) -> None:
+        """Begin now.
+
+        :param what: the things and where, e.g. `versions of shard 3`.
+        """
+        self._log = log
+        self._what = what
+        self._interval = interval
+        self._started = time.monotonic()
+        self._next = self._started + interval
+
+    def __call__(self, done: int) -> None:
+        """Take note."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._interval
+        elapsed = now - self._started
+        self._log(f"{done:,} {self._what}, {elapsed:.0f} s, {done / elapsed:,.0f}/s")
+
+
 class EstimatedProgress:
     """Progress through phases one after the other, with the time that is left of all of them.
 

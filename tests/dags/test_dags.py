@@ -32,6 +32,7 @@ SCHEDULES = {
     "development_database_pre_deployment_backup": None,
     "development_database_retention": "0 6 * * *",
     "development_documents_metadata_consistency": "30 6 * * *",
+    "development_documents_protection_check": "0 6 * * *",
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
     "production_database_backup_verification": "0 7 * * *",
@@ -48,6 +49,7 @@ SCHEDULES = {
     "production_document_failback": None,
     "production_document_failover": None,
     "production_documents_metadata_consistency": "30 3 * * *",
+    "production_documents_protection_check": "50 * * * *",
     "production_restore_janitor": "30 * * * *",
     "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
     "production_test_one_moment_recovery": "0 6 25 * *",
@@ -67,6 +69,7 @@ SCHEDULES = {
     "staging_document_failover": None,
     "staging_document_failover_watch": "*/5 * * * *",
     "staging_documents_metadata_consistency": "30 4 * * *",
+    "staging_documents_protection_check": "50 * * * *",
     "staging_restore_janitor": "30 * * * *",
     "staging_test_full_database_restore": "0 7 20 1,4,7,10 *",
     "staging_test_one_moment_recovery": "0 7 25 * *",
@@ -88,12 +91,15 @@ TAGS = {
     "document_failover": {"documents", "recovery"},
     "document_failover_watch": {"documents", "check"},
     "documents_metadata_consistency": {"documents", "check"},
+    "documents_protection_check": {"documents", "check"},
     "test_full_database_restore": {"database", "restore-test"},
     "test_one_moment_recovery": {"documents", "restore-test"},
     "test_point_in_time_recovery": {"database", "restore-test"},
     "restore_janitor": {"database", "check"},
     "compliance_report": {"evidence", "report"},
 }
+REPAIRING = ("documents_protection_check", "documents_replica_consistency")
+"""Checks that may wait for the approval of a repair while they are due again."""
 CRITICALITY = {"development": "low", "staging": "medium", "production": "critical"}
 HEAVY = [
     "boto3",
@@ -173,8 +179,9 @@ def test_no_run_is_cut_off_before_its_teardown(dag: Any) -> None:
 
 
 def test_runs_of_a_dag_do_not_overlap_and_tasks_are_tried_again(dag: Any) -> None:
-    """A recovery that waits for its approval must not hold up the next one."""
-    assert dag.max_active_runs == (8 if "recovery" in dag.tags else 1)
+    """What waits for an approval must not hold up the next run: a recovery, a check's repair."""
+    waits = "recovery" in dag.tags or dag.dag_id.endswith(REPAIRING)
+    assert dag.max_active_runs == (8 if waits else 1)
     # A health check that failed is looked at again after the policy's own interval.
     tasks = [task for task in dag.tasks if task.task_id != "watch"]
     assert {task.retries for task in tasks} == {2}

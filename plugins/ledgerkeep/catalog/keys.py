@@ -18,6 +18,7 @@
         index/{kind}/{sha256}.zst            a copy of many records, to read them at once
     {environment}/documents/
         metadata/{time}/…                    rows.zst, changes.zst, findings.zst; check.json last
+        replica/{time}/…                     {shard}-{time}.jsonl: what differs; missing-{time}.csv
         moments/{time}/…                     manifest.zst, findings.zst; moment.json last
         differences/{time}/…                 rows.zst: a restored copy's rows against production's
         samples/{run}/…                      documents that a restore test restored; removed again
@@ -182,6 +183,21 @@ def metadata_checks(environment: str) -> str:
 def metadata_check(environment: str, at: datetime) -> str:
     """Prefix of one comparison; they sort like their moments."""
     return f"{metadata_checks(environment)}{_moment(at)}/"
+
+
+def replica_check(environment: str, at: datetime) -> str:
+    """Prefix of one comparison of the documents with their replica."""
+    return f"{environment}/documents/replica/{_moment(at)}/"
+
+
+def replica_differences(environment: str, at: datetime, shard: int, written: datetime) -> str:
+    """Key of what differs in one range of keys; a shard that is compared anew has a new one."""
+    return f"{replica_check(environment, at)}{shard:04d}-{_moment(written)}.jsonl"
+
+
+def replica_missing(environment: str, at: datetime, written: datetime) -> str:
+    """Key of the list of what is missing in a replica, as S3 Batch Operations reads it."""
+    return f"{replica_check(environment, at)}missing-{_moment(written)}.csv"
 
 
 def document_moment(environment: str, at: datetime) -> str:

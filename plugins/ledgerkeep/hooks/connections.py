@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
     from ledgerkeep.database.postgres.address import ServerAddress
+    from ledgerkeep.policy.document_replica import InventoryPlace
     from ledgerkeep.policy.documents import Documents, Replica
     from ledgerkeep.policy.model import Policy
     from ledgerkeep.storage.bucket import Bucket
@@ -119,6 +120,16 @@ def open_client(service: str, connection_id: str, region: str) -> Any:
 
 
 def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:
+def open_inventory(policy: Policy, place: InventoryPlace) -> Bucket:
+    """The bucket where S3 Inventory delivers, opened with its own AWS connection."""
+    from ledgerkeep.policy.documents import Documents
+
+    return _open_documents(
+        policy,
+        Documents(connection_id=place.connection_id, bucket=place.bucket, region=place.region),
+    )
+
+
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     from ledgerkeep.storage.open import StoreAccess, open_documents

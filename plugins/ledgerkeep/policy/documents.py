@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ledgerkeep.policy.document_protection import DocumentProtection
+from ledgerkeep.policy.document_replica import ReplicaConsistency, ScheduledReplication
 from ledgerkeep.policy.values import Cron, Duration, Encryption, Name, PolicyModel
 
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")]
@@ -49,18 +50,6 @@ class Replica(PolicyModel):
     replication: Literal["continuous", "scheduled"] = Field(
         description="continuous: the store's own replication; scheduled: documents_replication."
     )
-
-
-class ScheduledReplication(PolicyModel):
-    """Copying to the replica what changed, where the store does not do it by itself."""
-
-    schedule: Cron | None
-
-
-class ReplicaConsistency(PolicyModel):
-    """Comparing every version with the replica."""
-
-    schedule: Cron | None
 
 
 class MetadataConsistency(PolicyModel):

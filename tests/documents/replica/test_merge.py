@@ -1,4 +1,4 @@
-"""Two sorted streams merged: every difference once, in constant memory, a million of them quickly."""
+"""Two sorted streams merged: every difference once, in constant memory, however many they are."""
 
 import json
 import os

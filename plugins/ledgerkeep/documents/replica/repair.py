@@ -22,9 +22,11 @@ from ledgerkeep.documents.recovery.decide import PlannedKey
 from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.documents.replica.check import Pair, versions_of
 from ledgerkeep.documents.replica.contents import Contents
+from ledgerkeep.documents.replica.differences import REPAIRABLE, Difference, Tally
 from ledgerkeep.documents.replica.history import compare_history, is_diverged, pending
-from ledgerkeep.documents.replica.merge import Step, no_step
+from ledgerkeep.documents.replica.merge import Step, merge, no_step
 from ledgerkeep.documents.replica.rules import Rules
+from ledgerkeep.documents.replica.shards import Shard
 from ledgerkeep.errors import (
     ObjectConflict,
     ObjectMissing,
@@ -34,7 +36,7 @@ from ledgerkeep.errors import (
 from ledgerkeep.model import utc_now
 from ledgerkeep.storage.bucket import Bucket
 from ledgerkeep.storage.patience import try_until
-from ledgerkeep.storage.versions import NULL_VERSION, ObjectVersion
+from ledgerkeep.storage.versions import NULL_VERSION, ObjectVersion, list_versions
 
 _BATCH = 256
 _ROUNDS = 10
@@ -81,8 +83,8 @@ class Repairer:
         :raises StorageError:
         """
         replica = _given_away(pair.replica) if other_account else pair.replica
-        self._pair = pair
-        self._rules = replace(rules, ordered=True)
+        self.pair = pair
+        self.rules = replace(rules, ordered=True)
         self._contents = Contents(pair.source, pair.replica, read_limit=read_bytes)
         self._copier = Copier(
             # Each bucket is opened with its own identity, and only one of the same account may
@@ -115,7 +117,7 @@ class Repairer:
         """
         brought = Brought()
         try:
-            try_until(self._pair.replica.patience, lambda: self._rounds(key, brought))
+            try_until(self.pair.replica.patience, lambda: self._rounds(key, brought))
         except StoreUnavailable:
             raise
         except StorageError as problem:
@@ -136,14 +138,14 @@ class Repairer:
                 # Somebody else, or a copy of ours whose answer was lost: compare again.
                 continue
         raise StorageError(
-            f"{self._pair.replica.location}/{key} changed {_ROUNDS} times while it was brought "
+            f"{self.pair.replica.location}/{key} changed {_ROUNDS} times while it was brought "
             "up to date",
             hint="somebody else writes to the replica: stop that, then run again",
         )
 
     @property
     def _sides(self) -> tuple[Bucket, Bucket]:
-        return self._pair.source, self._pair.replica
+        return self.pair.source, self.pair.replica
 
     def _plan(
         self,
@@ -152,12 +154,12 @@ class Repairer:
         replica: list[ObjectVersion],
         brought: Brought,
     ) -> list[ObjectVersion]:
-        rules = self._rules
+        rules = self.rules
         if compare_history(source, replica, rules).unclear:
             settled = self._contents.settle(source, replica)
             if settled is None:
                 raise StorageError(
-                    f"contents of {self._pair.source.location}/{key} cannot be compared with the "
+                    f"contents of {self.pair.source.location}/{key} cannot be compared with the "
                     "replica's",
                     hint="they have no checksums in common, and reading them goes beyond "
                     "read_mib of the policy",
@@ -210,7 +212,7 @@ class Repairer:
         return replace(self._copier, route=replace(route, destination=there))
 
     def _mark_deleted(self, version: ObjectVersion) -> ObjectVersion:
-        replica = self._pair.replica
+        replica = self.pair.replica
         answer = replica.ask(
             "delete",
             lambda: replica.client.delete_object(Bucket=replica.name, Key=version.key),
@@ -231,10 +233,31 @@ def _given_away(bucket: Bucket) -> Bucket:
     return replace(bucket, encryption={**bucket.encryption, "ACL": "bucket-owner-full-control"})
 
 
-def keys_of(lines: Iterable[Any]) -> Iterator[str]:
-    """The keys of differences, each once; those of one key follow each other."""
+def repairable_keys(differences: Iterable[Difference]) -> Iterator[str]:
+    """The keys that copying can put right, each once; those of one key follow each other."""
     last = None
-    for difference in lines:
-        if difference.key != last:
-            last = difference.key
+    for one in differences:
+        if one.kind in REPAIRABLE and one.key != last:
+            last = one.key
             yield last
+
+
+def replicate_shard(
+    repairer: Repairer, shard: Shard, *, concurrency: int, step: Step = no_step
+) -> tuple[Tally, Brought]:
+    """Bring one range of keys up to date: all that a comparison finds to be missing now.
+
+    :raises StorageError: a listing failed; what was copied until then is found by the next run.
+    """
+    pair, tally = repairer.pair, Tally()
+    source, replica = (
+        list_versions(bucket, pair.prefix, after=shard.after, until=shard.until)
+        for bucket in (pair.source, pair.replica)
+    )
+    found = merge(source, replica, repairer.rules, tally, names=pair.names, step=step)
+    keys = (
+        one.key
+        for one in found
+        if one.unclear or any(difference.kind in REPAIRABLE for difference in one.found)
+    )
+    return tally, repairer.bring_all(keys, concurrency=concurrency)

@@ -72,7 +72,7 @@ def _fits_one_page(bucket: Bucket, prefix: str) -> bool:
 def _prefixes(bucket: Bucket, prefix: str, wanted: int) -> list[str]:
     """Prefixes that occur, in order, at least as many as wanted if there are that many."""
     left = [_PROBES]
-    open_ends, finished = deque([prefix]), []
+    open_ends, finished = deque([prefix]), list[str]()
     while open_ends and len(open_ends) + len(finished) < wanted and left[0] > 0:
         parent = open_ends.popleft()
         children = _following(bucket, parent, left)
@@ -86,21 +86,27 @@ def _prefixes(bucket: Bucket, prefix: str, wanted: int) -> list[str]:
 def _following(bucket: Bucket, prefix: str, left: list[int]) -> list[str]:
     """The prefix with each character that follows it in some key."""
     found: list[str] = []
-    after = prefix
-    while left[0] > 0 and (key := _next_key(bucket, prefix, after)) is not None:
+    after = ""
+    while left[0] > 0:
         left[0] -= 1
+        key = _next_key(bucket, prefix, after)
+        if key is None:
+            break
+        if key == prefix:
+            after = key
+            continue
         found.append(key[: len(prefix) + 1])
         after = found[-1] + _LAST
-    left[0] -= 1
     return found
 
 
 def _next_key(bucket: Bucket, prefix: str, after: str) -> str | None:
     # Only what is not deleted: where to cut is a guess anyway, and this is cheaper for the store.
+    behind = {"StartAfter": after} if after else {}
     answer = bucket.ask(
         "list",
         lambda: bucket.client.list_objects_v2(
-            Bucket=bucket.name, Prefix=prefix, StartAfter=after, MaxKeys=1
+            Bucket=bucket.name, Prefix=prefix, MaxKeys=1, **behind
         ),
     )
     return next((found["Key"] for found in answer.get("Contents", [])), None)
