@@ -432,6 +432,7 @@ def test_every_connection_of_the_policies_is_given(
         for there in (
             policy.database.compliance_archive and policy.database.compliance_archive.vault,
             policy.documents.replica,
+            policy.documents.failover,
         )
         if there
     }

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from include.sandbox import environment
 from include.sandbox.container import health, prepare
@@ -59,6 +60,18 @@ def test_identities_are_those_of_the_native_store(
     user = replace(s3.user, buckets=environment.replica_buckets(policies))
     assert there.read_text() == identities(user, s3.admin)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (here, there)} == {0o600}
+
+
+def test_application_is_made_once_with_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    try:
+        prepare.application()
+        prepare.application()
+    finally:
+        server.stop()
 
 
 @pytest.mark.integration

@@ -253,7 +253,12 @@ def _wanted_connections(state: State, policy: Policy) -> dict[str, dict[str, obj
         buckets.append((documents, here, ours))
     if documents and documents.replica:
         buckets.append((documents.replica, there, ours))
+    control = {}
+    if documents and documents.failover:
+        failover = documents.failover
+        control[failover.connection_id] = _aws_connection(state, failover.region, there, *ours)
     return {
+        **control,
         policy.database.connection_id: _postgres_connection(state),
         policy.reports.airflow_connection_id: _airflow_connection(state),
         **{

@@ -17,6 +17,7 @@ from time import monotonic
 import httpx
 
 from include.sandbox import (
+    application,
     database,
     documents,
     environment,
@@ -226,6 +227,7 @@ def _start_aws(start: Start) -> str:
     processes.wait_until(
         lambda: _answers(f"{url}/moto-api/"), server, name="moto", log=start.log("aws"), timeout=120
     )
+    application.make_applications(url, load_policies(start.policies))
     return f"AWS stand-in (moto): {url}"
 
 

@@ -1,6 +1,8 @@
 """The one-shot steps of the composed sandbox: what must be there before the servers are used.
 
-    python -m include.sandbox.container.prepare identities | buckets | loan-data | airflow
+    python -m include.sandbox.container.prepare STEP
+
+with one of the names at the end of this file for STEP.
 
 Each does nothing where its work is done already, so `up` may be repeated. The work itself is the
 native sandbox's; here is only where the addresses and secrets come from: the container's
@@ -14,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.sandbox import database, environment, objectstore, servers
+from include.sandbox.application import make_applications
 from include.sandbox.documents import DocumentStore
 from include.sandbox.objectstore import Credentials, ObjectStore
 from include.sandbox.state import write_private
@@ -68,6 +71,13 @@ def loan_data() -> None:
     print(f"loan database: {made or 'was there already'}")
 
 
+def application() -> None:
+    """Make the application's parameter and services on the AWS stand-in."""
+    url = os.environ["AWS_ENDPOINT_URL"]
+    make_applications(url, load_policies(environment.POLICIES))
+    print(f"the application's parameters and services: {url}")
+
+
 def airflow() -> None:
     """Write the users' passwords and bring Airflow's metadata to this version."""
     metadata = ServerAddress.from_url(os.environ["SANDBOX_METADATA_URL"])
@@ -100,6 +110,7 @@ STEPS = {
     "identities": identities,
     "buckets": buckets,
     "loan-data": loan_data,
+    "application": application,
     "airflow": airflow,
 }
 
