@@ -214,7 +214,7 @@ def how_to_recover(check: MomentCheck, environment: str) -> list[str]:
         return ["every document that the rows need is current: there is nothing to recover"]
     words = [
         f"{check.not_current} documents are not what their rows at {check.at.isoformat()} need:",
-        f"trigger {environment}_document_recovery to that moment.",
+        f"trigger {environment}_document_recovery with that moment and the prefix *.",
     ]
     if by_version:
         words.append(

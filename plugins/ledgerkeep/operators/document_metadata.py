@@ -66,7 +66,7 @@ class CheckMetadataOperator(LedgerkeepOperator):
             )
         return result.key
 
-    def _rows_so_far(self, done: int, _total: int | None, what: str) -> None:
+    def _rows_so_far(self, done: int, total: int | None, what: str) -> None:
         if done % 100_000 == 0:
             self.log.info("%d %s compared", done, what)
 

@@ -24,11 +24,11 @@ class ChooseMomentOperator(LedgerkeepOperator):
         from ledgerkeep.database.postgres.address import connect
 
         with self.ending_well(context), connect(self.address) as connection:
-            row = connection.execute("SELECT clock_timestamp()").fetchone()
-        at: str = row[0].isoformat()
+            (at,) = connection.execute("SELECT clock_timestamp()").fetchall()[0]
+        at = at.isoformat()
         self.log.info("database and documents go back to %s", at)
         self.contribute(context, facts={"moment": at})
-        return at
+        return str(at)
 
 
 class CheckMomentOperator(RoomOperator):

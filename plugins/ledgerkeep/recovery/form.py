@@ -21,3 +21,9 @@ POINT_IN_TIME_FIELDS = _COMMON | {
     *("target_kind", "target_value", "stop_at", "backup", "timeline", "documents"),
 }
 FULL_RESTORE_FIELDS = _COMMON | {"recovery_point", "through"}
+ROW_RECOVERY_FIELDS = {
+    *("copy", "target_kind", "target_value", "stop_at", "keys", "prefix", "apply"),
+    *("scenario", "reason"),
+}
+APPLY = ("missing", "changed", "removed")
+"""What of the difference is applied; each includes those before it."""

@@ -53,14 +53,14 @@ def read_point_in_time(form: Mapping[str, object]) -> RecoveryRequest:
 
     :raises RecoveryError: naming the field, what is wrong with it, and what to write.
     """
-    _known_fields(form, POINT_IN_TIME_FIELDS)
-    kind, value = _text(form, "target_kind"), _text(form, "target_value")
+    known_fields(form, POINT_IN_TIME_FIELDS)
+    kind, value = text_of(form, "target_kind"), text_of(form, "target_value")
     if kind == "latest" and value:
         raise RecoveryError(
             f"the target is the latest position, and yet a value is given: {value!r}",
             hint="leave the target value empty, or choose the kind of target that the value is of",
         )
-    timeline = _text(form, "timeline")
+    timeline = text_of(form, "timeline")
     if timeline and not timeline.isdecimal():
         raise RecoveryError(
             f"{timeline!r} is not a timeline",
@@ -69,10 +69,10 @@ def read_point_in_time(form: Mapping[str, object]) -> RecoveryRequest:
     target = parse_target(
         kind,
         value,
-        inclusive=_choice(form, "stop_at", ("after", "before"), "after") == "after",
+        inclusive=choice(form, "stop_at", ("after", "before"), "after") == "after",
         timeline=int(timeline) if timeline else None,
     )
-    return _request(form, target, _text(form, "backup") or None)
+    return _request(form, target, text_of(form, "backup") or None)
 
 
 def read_full_restore(form: Mapping[str, object], snapshot: CatalogSnapshot) -> RecoveryRequest:
@@ -81,9 +81,9 @@ def read_full_restore(form: Mapping[str, object], snapshot: CatalogSnapshot) -> 
     :raises RecoveryError: as `read_point_in_time`.
     :raises RecoveryPointMissing: there is no such recovery point, or none is proven.
     """
-    _known_fields(form, FULL_RESTORE_FIELDS)
-    backup = choose_backup(snapshot, _text(form, "recovery_point") or LATEST_PROVEN)
-    if _choice(form, "through", get_args(Through), "latest") == "latest":
+    known_fields(form, FULL_RESTORE_FIELDS)
+    backup = choose_backup(snapshot, text_of(form, "recovery_point") or LATEST_PROVEN)
+    if choice(form, "through", get_args(Through), "latest") == "latest":
         target = RecoveryTarget(latest=True)
     else:
         target = RecoveryTarget(lsn=backup.stop_lsn, timeline=backup.timeline)
@@ -117,32 +117,53 @@ def choose_backup(snapshot: CatalogSnapshot, recovery_point: str) -> BaseBackup:
 def _request(
     form: Mapping[str, object], target: RecoveryTarget, backup_id: str | None
 ) -> RecoveryRequest:
-    reason = " ".join(_text(form, "reason").split())
+    reason = reason_of(form)
+    return RecoveryRequest(
+        target=target,
+        backup_id=backup_id,
+        destination=directory_of(form, "destination"),
+        afterwards=choice(form, "afterwards", get_args(Afterwards), "stopped"),
+        scenario=choice(form, "scenario", get_args(Scenario), ""),
+        reason=reason,
+        documents=choice(form, "documents", get_args(DocumentsThen), "none"),
+    )
+
+
+def reason_of(form: Mapping[str, object]) -> str:
+    """Why, on one line.
+
+    :raises RecoveryError: it does not say.
+    """
+    reason = " ".join(text_of(form, "reason").split())
     if len(reason) < SHORTEST_REASON:
         raise RecoveryError(
             f"the reason {reason!r} does not say why",
             hint="write what happened, and the incident's or ticket's number, for whoever approves "
             "and for the evidence",
         )
-    destination = _text(form, "destination")
-    if not re.match(DESTINATION, destination):
+    return reason
+
+
+def directory_of(form: Mapping[str, object], field: str) -> str:
+    """A directory's full path, or nothing.
+
+    :raises RecoveryError: it is something else.
+    """
+    directory = text_of(form, field)
+    if not re.match(DESTINATION, directory):
         raise RecoveryError(
-            f"the destination {destination!r} is not a directory's full path",
+            f"the {field} {directory!r} is not a directory's full path",
             hint="write it from the root, in plain letters, such as /srv/recovery/loans-1, or "
             "leave it empty",
         )
-    return RecoveryRequest(
-        target=target,
-        backup_id=backup_id,
-        destination=destination,
-        afterwards=_choice(form, "afterwards", get_args(Afterwards), "stopped"),
-        scenario=_choice(form, "scenario", get_args(Scenario), ""),
-        reason=reason,
-        documents=_choice(form, "documents", get_args(DocumentsThen), "none"),
-    )
+    return directory
 
 
-def _known_fields(form: Mapping[str, object], known: set[str]) -> None:
+def known_fields(form: Mapping[str, object], known: set[str]) -> None:
+    """Refuse what the form does not have.
+
+    :raises RecoveryError:
+    """
     unknown = sorted(set(form) - known)
     if unknown:
         raise RecoveryError(
@@ -151,13 +172,18 @@ def _known_fields(form: Mapping[str, object], known: set[str]) -> None:
         )
 
 
-def _choice(form: Mapping[str, object], field: str, allowed: tuple[str, ...], default: str) -> str:
-    given = _text(form, field) or default
+def choice(form: Mapping[str, object], field: str, allowed: tuple[str, ...], default: str) -> str:
+    """One of the allowed values.
+
+    :raises RecoveryError: it is another.
+    """
+    given = text_of(form, field) or default
     if given not in allowed:
         raise RecoveryError(f"{field} is {given!r}", hint=f"it can be {' or '.join(allowed)}")
     return given
 
 
-def _text(form: Mapping[str, object], field: str) -> str:
+def text_of(form: Mapping[str, object], field: str) -> str:
+    """A field's text without the spaces around it; empty where it is not filled in."""
     value = form.get(field)
     return "" if value is None else str(value).strip()
