@@ -334,7 +334,8 @@ def test_replication_is_that_of_the_policies(services: dict[str, Any]) -> None:
     command = services["replication"]["command"]
     assert f"-a.path=/buckets/{pair.primary}" in command
     assert f"-b.path=/buckets/{pair.replica}" in command
-    assert {"filer.sync", "-isActivePassive", "-a=store:8888", "-b=replica:8888"} <= set(command)
+    ends = {"-a=store:8888", "-b=replica:8888"}
+    assert {"filer.sync", "-isActivePassive", "-concurrency=1", *ends} <= set(command)
     assert services["replication"]["depends_on"].keys() == {"store", "replica", "buckets"}
 
 

@@ -67,6 +67,9 @@ def start(pair: Pair, ports: Ports, *, home: Path, backwards: bool = False) -> D
             "-logtostderr=true",
             "filer.sync",
             "-isActivePassive",
+            # Which version is the current one is an attribute of a directory, and SeaweedFS lets
+            # changes of those overtake each other: one at a time, the last one wins.
+            "-concurrency=1",
             f"-a={objectstore.filer_address(source[0])}",
             f"-a.path={_directory(source[1])}",
             f"-b={objectstore.filer_address(target[0])}",
