@@ -70,6 +70,16 @@ PROTECTION = "documents.protection"
             id="class without a price",
         ),
         pytest.param(
+            [
+                ("      metrics: true ", "      metrics: false "),
+                ("    costs:   ", "    costs:\n      counted: metrics\n      #"),
+            ],
+            "counted: metrics",
+            "costs.counted: found metrics, with which nobody sees how far the replica is behind; "
+            "allowed: listing, or protection.replication with metrics: true",
+            id="lag that nobody sees",
+        ),
+        pytest.param(
             [("replication: continuous  ", "replication: scheduled  ")],
             "replication:                          #",
             "replication: found a rule without a replica that the store itself copies to; "

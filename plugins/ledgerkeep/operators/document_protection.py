@@ -214,14 +214,13 @@ class CheckDocumentVersionsOperator(DocumentProtectionOperator):
 
         with self.ending_well(context):
             tally = self._tally(utc_now())
-            said = list(judge_tally(self.documents.bucket, tally))
             figures = _figures(tally)
-            if self.documents.replica is not None:
-                about_lag, lag = self._lag(tally)
-                said += about_lag
-                figures |= lag
-        self._say(context, said, figures)
-        return figures
+            self._say(context, judge_tally(self.documents.bucket, tally), figures)
+            if self.documents.replica is None:
+                return figures
+            said, lag = self._lag(tally)
+        self._say(context, said, lag)
+        return {**figures, **lag}
 
     def _tally(self, now: datetime) -> Tally:
         from ledgerkeep.documents.protection.metrics import read_daily_figures
@@ -315,16 +314,17 @@ class CheckDocumentVersionsOperator(DocumentProtectionOperator):
         return open_client("cloudwatch", section.connection_id, section.region)
 
     def _say(self, context: Context, said: Iterable[Said], figures: dict[str, float]) -> None:
-        for severity, what in said:
+        told = list(said)
+        for severity, what in told:
             getattr(self.log, _SAID[severity])("%s", what)
-        findings = [{"what": what, "severity": severity} for severity, what in said]
+        findings = [{"what": what, "severity": severity} for severity, what in told]
         self.contribute(context, measurements=figures, findings=findings)
-        grave = [what for severity, what in said if severity == "critical"]
+        grave = [what for severity, what in told if severity == "critical"]
         if grave:
+            listed = "\n".join(f"- {what}" for what in grave)
             raise AirflowFailException(
-                "the replica does not hold what it should:\n- "
-                + "\n- ".join(grave)
-                + "\nHint: look at the replication of the buckets; the check of the replica's "
+                f"the replica does not hold what it should:\n{listed}\n"
+                "Hint: look at the replication of the buckets; the check of the replica's "
                 "consistency names every version that is missing, and can copy it"
             )
 

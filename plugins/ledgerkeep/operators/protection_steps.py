@@ -56,7 +56,7 @@ def protection_dag_arguments(
 
 def check_protection(policy: Policy, documents: Documents, protection: DocumentProtection) -> None:
     """Add the tasks of the check, up to the verdict."""
-    environment = {"environment": policy.environment}
+    environment: dict[str, str] = {"environment": policy.environment}
     versions = CheckDocumentVersionsOperator(task_id="versions", **environment)
     verdict = VerdictOperator(task_id="verdict", kind="check", **environment)
     if protection.repair is None:

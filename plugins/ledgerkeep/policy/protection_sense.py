@@ -44,6 +44,14 @@ def _replication(documents: Documents) -> Iterator[Contradiction]:
     if protection.replica_access_logs is not None and replica is None:
         path = (*_PATH, "replica_access_logs")
         yield path, "a log of a replica that the policy does not name", "null, or documents.replica"
+    counted = protection.costs.counted if protection.costs else "listing"
+    told = protection.replication is not None and protection.replication.metrics
+    if counted == "metrics" and replica is not None and not told:
+        yield (
+            (*_PATH, "costs", "counted"),
+            "metrics, with which nobody sees how far the replica is behind",
+            "listing, or protection.replication with metrics: true",
+        )
     if protection.replication is None:
         return
     if replica is None or replica.replication != "continuous":

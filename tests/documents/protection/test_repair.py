@@ -344,6 +344,12 @@ def test_change_for_another_store_is_refused_before_it_is_sent(aws: None) -> Non
     assert "SeaweedFS is not known to take it" in caught.value.message
 
 
+def test_approver_reads_what_cannot_be_taken_back() -> None:
+    after = {"ObjectLockEnabled": "Enabled"}
+    change = Change(bucket=BUCKET, setting="object lock", before={}, after=after)
+    assert change.words.endswith("\n    Object Lock cannot be disabled again")
+
+
 def test_what_an_approver_reads_names_drift_and_both_values(aws: None) -> None:
     there = side(wanted(encryption=Encryption(mode="AES256")), region=AWAY)
     text = readable(check_settings([there]))

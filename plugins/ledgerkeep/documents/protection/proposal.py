@@ -45,9 +45,14 @@ class Change(Record):
     @property
     def words(self) -> str:
         """For people: what is sent, whole."""
+        final = (
+            "\n    Object Lock cannot be disabled again"
+            if self.setting == "object lock" and not self.before
+            else ""
+        )
         return (
             f"s3://{self.bucket}: {self.setting}\n"
-            f"    before: {_text(self.before)}\n    after:  {_text(self.after)}"
+            f"    before: {_text(self.before)}\n    after:  {_text(self.after)}{final}"
         )
 
 
@@ -107,7 +112,6 @@ def _encryption(settings: Settings, wanted: Wanted, drifted: list[Line]) -> _Dra
 
 
 def _object_lock(settings: Settings, wanted: Wanted, drifted: list[Line]) -> _Draft:
-    """Enabling it cannot be taken back; the approver reads so in `before` and `after`."""
     lock, value = wanted.protection.object_lock, _plain(settings, "object lock")
     if lock is None:
         return _Draft(why="the policy asks for none")
