@@ -54,6 +54,7 @@ SCHEDULES = {
     "production_documents_protection_check": "50 * * * *",
     "production_restore_janitor": "30 * * * *",
     "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
+    "production_documents_replica_consistency": "0 3 * * *",
     "production_test_one_moment_recovery": "0 6 25 * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
@@ -79,6 +80,8 @@ SCHEDULES = {
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
+    "staging_documents_replica_consistency": "0 4 * * *",
+    "staging_documents_replication": "0 2 * * *",
     "database_backup_verification": {"database", "check"},
     "database_compliance_archive": {"database", "backup"},
     "database_deployment_verified": {"database", "check"},
@@ -106,6 +109,8 @@ REPAIRING = ("documents_protection_check", "documents_replica_consistency")
 """Checks that may wait for the approval of a repair while they are due again."""
 CRITICALITY = {"development": "low", "staging": "medium", "production": "critical"}
 HEAVY = [
+    "documents_replica_consistency": {"documents", "check"},
+    "documents_replication": {"documents", "backup"},
     "boto3",
     "botocore",
     "great_expectations",
