@@ -27,7 +27,7 @@ def ours() -> Iterator[Sandbox]:
 
 
 def _policies(directory: Path) -> Path:
-    """As they are shipped, but staging ships its WAL without end."""
+    """As they are shipped, but staging ships its WAL without end, and is soon sure of an outage."""
     shutil.copytree(environment.POLICIES, directory)
     staging = directory / "staging.yaml"
     policy = yaml.safe_load(staging.read_text())
@@ -35,5 +35,6 @@ def _policies(directory: Path) -> Path:
         "schedule": None,
         "continuous": {"interval": "5s", "switch_after": "2s"},
     }
+    policy["documents"]["failover"]["watch"] |= {"schedule": None, "interval": "1s"}
     staging.write_text(yaml.safe_dump(policy))
     return directory

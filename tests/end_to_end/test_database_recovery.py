@@ -6,12 +6,10 @@ person who asked for it.
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,7 @@ from include.sandbox import environment
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.servers import protected_server
 from ledgerkeep.catalog.catalog import Catalog
-from ledgerkeep.cli.airflow_api import FINISHED, AirflowApi, AirflowRefused, DagRun
+from ledgerkeep.cli.airflow_api import AirflowApi, AirflowRefused, DagRun
 from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.evidence.records import EvidenceRecord
@@ -27,14 +25,13 @@ from ledgerkeep.model import utc_now
 from ledgerkeep.policy.load import load_environment
 from ledgerkeep.storage.open import StoreAccess, open_store
 from ledgerkeep.worker import WorkerSettings
+from tests.end_to_end.waiting import finish, standing, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
 FULL_BACKUP = "production_database_full_backup"
 WAL_SHIPPING = "production_database_wal_shipping"
 RECOVERY = "production_database_point_in_time_recovery"
-PATIENCE = 300
-"""Seconds for runs side by side, on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +70,6 @@ class Recoveries:
         """A task's log."""
         task = next(task for task in self.api.tasks(run) if task.task_id == task_id)
         return "\n".join(self.api.log(run, task))
-
-
-def wait_until(what: str, holds: Callable[[], Any], found: Callable[[], str]) -> None:
-    """Return when it holds; `found` says how things stand when it does not."""
-    deadline = monotonic() + PATIENCE
-    while not holds():
-        assert monotonic() < deadline, f"not within {PATIENCE} s: {what}\n{found()}"
-        sleep(0.5)
-
-
-def standing(api: AirflowApi, *runs: DagRun) -> str:
-    """Where each task of the runs stands, and the log of what neither passed nor waits its turn."""
-    lines = []
-    for run in runs:
-        for task in api.tasks(run):
-            lines.append(f"{run.name} {task.task_id}: {task.state}, try {task.try_number}")
-            if task.try_number and task.state not in ("success", "upstream_failed"):
-                lines += [f"    {line}" for line in api.log(run, task)[-20:]]
-    return "\n".join(lines)
-
-
-def finish(api: AirflowApi, *runs: DagRun, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Return when all runs have ended."""
-
-    def ended() -> bool:
-        meanwhile()
-        return all(api.state(run) in FINISHED for run in runs)
-
-    wait_until("the runs end", ended, lambda: standing(api, *runs))
 
 
 def waits(api: AirflowApi, run: DagRun) -> bool:

@@ -107,6 +107,12 @@ class AirflowApi:
         self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
         return DagRun(dag_id, run_id)
 
+    def run_ids(self, dag_id: str) -> list[str]:
+        """Ids of the newest runs of a DAG, whoever started them, newest first."""
+        asked = {"order_by": "-run_after", "limit": 100}
+        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=asked)
+        return [str(one["dag_run_id"]) for one in found["dag_runs"]]
+
     def state(self, run: DagRun) -> str:
         """State of the run: queued, running, success or failed."""
         return str(self._call("GET", self._path(run))["state"])
