@@ -116,6 +116,24 @@ def test_replica_with_kms_needs_a_key_for_what_is_replicated(tmp_path: Path) -> 
     ) in caught.value.message
 
 
+def test_replica_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Two stores may each have a bucket of that name, but a repair must mean one of them."""
+    path = broken(
+        tmp_path,
+        "production",
+        (
+            "    bucket: loan-management-documents-production-replica\n",
+            "    bucket: loan-management-documents-production\n",
+        ),
+    )
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert (
+        "documents.replica.bucket: found 'loan-management-documents-production', the name of the "
+        "documents' own bucket; allowed: another name, by which the two can be told apart"
+    ) in caught.value.message
+
+
 def test_broken_schedule_is_refused(tmp_path: Path) -> None:
     path = broken(tmp_path, "production", ('schedule: "50 * * * *"', 'schedule: "70 * * * *"'))
     with pytest.raises(PolicyError, match=r"documents\.protection\.schedule"):

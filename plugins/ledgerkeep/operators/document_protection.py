@@ -334,7 +334,9 @@ def say_lines(operator: LedgerkeepOperator, context: Context, checked: Checked) 
     for line in checked.lines:
         # What is fulfilled too: a check that says nothing looks like one that saw nothing.
         level = "info" if line.verdict == "fulfilled" else _SAID[line.severity]
-        getattr(operator.log, level)("%s: %s", line.verdict, line.words)
+        # Words of what is not applicable say so themselves.
+        verdict = "" if line.verdict == "not applicable" else f"{line.verdict}: "
+        getattr(operator.log, level)("%s%s", verdict, line.words)
     unfulfilled = [line for line in checked.lines if line.verdict != "fulfilled"]
     findings = []
     for severity in ("critical", "warning", "info"):

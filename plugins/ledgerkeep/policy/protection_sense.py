@@ -34,7 +34,18 @@ def protection_contradictions(documents: Documents | None) -> Iterator[Contradic
         yield from _whole_days(
             (*_PATH, "object_lock", "retention"), protection.object_lock.retention
         )
+    yield from _replica(documents)
     yield from _replication(documents)
+
+
+def _replica(documents: Documents) -> Iterator[Contradiction]:
+    """Everything that is said, approved and set names a bucket, and means one."""
+    if documents.replica is not None and documents.replica.bucket == documents.bucket:
+        yield (
+            ("documents", "replica", "bucket"),
+            f"'{documents.bucket}', the name of the documents' own bucket",
+            "another name, by which the two can be told apart",
+        )
 
 
 def _replication(documents: Documents) -> Iterator[Contradiction]:
