@@ -32,6 +32,7 @@ SCHEDULES = {
     "development_database_pre_deployment_backup": None,
     "development_database_retention": "0 6 * * *",
     "development_document_metadata_recovery": None,
+    "development_document_recovery": None,
     "development_documents_metadata_consistency": "30 6 * * *",
     "development_documents_protection_check": "0 6 * * *",
     "development_restore_janitor": "30 * * * *",
@@ -50,11 +51,15 @@ SCHEDULES = {
     "production_document_failback": None,
     "production_document_failover": None,
     "production_document_metadata_recovery": None,
+    "production_document_recovery": None,
     "production_documents_metadata_consistency": "30 3 * * *",
     "production_documents_protection_check": "50 * * * *",
-    "production_restore_janitor": "30 * * * *",
-    "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
     "production_documents_replica_consistency": "0 3 * * *",
+    "production_restore_janitor": "30 * * * *",
+    "production_test_bulk_document_recovery": "0 6 12 1,4,7,10 *",
+    "production_test_cross_region_document_recovery": "0 6 18 3,9 *",
+    "production_test_single_document_recovery": "0 6 10 * *",
+    "production_test_full_database_restore": "0 6 20 1,4,7,10 *",
     "production_test_one_moment_recovery": "0 6 25 * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
@@ -72,16 +77,20 @@ SCHEDULES = {
     "staging_document_failover": None,
     "staging_document_failover_watch": "*/5 * * * *",
     "staging_document_metadata_recovery": None,
+    "staging_document_recovery": None,
     "staging_documents_metadata_consistency": "30 4 * * *",
     "staging_documents_protection_check": "50 * * * *",
+    "staging_documents_replica_consistency": "0 4 * * *",
+    "staging_documents_replication": "0 2 * * *",
     "staging_restore_janitor": "30 * * * *",
+    "staging_test_bulk_document_recovery": "0 7 12 1,4,7,10 *",
+    "staging_test_cross_region_document_recovery": "0 7 18 3,9 *",
+    "staging_test_single_document_recovery": "0 7 10 * *",
     "staging_test_full_database_restore": "0 7 20 1,4,7,10 *",
     "staging_test_one_moment_recovery": "0 7 25 * *",
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
-    "staging_documents_replica_consistency": "0 4 * * *",
-    "staging_documents_replication": "0 2 * * *",
     "database_backup_verification": {"database", "check"},
     "database_compliance_archive": {"database", "backup"},
     "database_deployment_verified": {"database", "check"},
@@ -97,10 +106,16 @@ TAGS = {
     "document_failover": {"documents", "recovery"},
     "document_failover_watch": {"documents", "check"},
     "document_metadata_recovery": {"documents", "recovery"},
+    "document_recovery": {"documents", "recovery"},
     "documents_metadata_consistency": {"documents", "check"},
     "documents_protection_check": {"documents", "check"},
+    "documents_replica_consistency": {"documents", "check"},
+    "documents_replication": {"documents", "backup"},
     "test_full_database_restore": {"database", "restore-test"},
     "test_one_moment_recovery": {"documents", "restore-test"},
+    "test_single_document_recovery": {"documents", "restore-test"},
+    "test_bulk_document_recovery": {"documents", "restore-test"},
+    "test_cross_region_document_recovery": {"documents", "restore-test"},
     "test_point_in_time_recovery": {"database", "restore-test"},
     "restore_janitor": {"database", "check"},
     "compliance_report": {"evidence", "report"},
@@ -109,8 +124,6 @@ REPAIRING = ("documents_protection_check", "documents_replica_consistency")
 """Checks that may wait for the approval of a repair while they are due again."""
 CRITICALITY = {"development": "low", "staging": "medium", "production": "critical"}
 HEAVY = [
-    "documents_replica_consistency": {"documents", "check"},
-    "documents_replication": {"documents", "backup"},
     "boto3",
     "botocore",
     "great_expectations",
@@ -207,14 +220,22 @@ def test_dag_that_is_switched_on_waits_for_its_time(dag: Any) -> None:
         assert first.run_after > datetime.now(UTC)
 
 
+def arguments(task: Any) -> dict[str, Any]:
+    """A task's attributes; of a mapped one, what all its instances get and what each gets."""
+    if task.is_mapped:
+        return {**task.partial_kwargs, **task.expand_input.value}
+    return vars(task)
+
+
 def test_templated_fields_are_attributes(dag: Any) -> None:
     for task in dag.tasks:
-        missing = [name for name in task.template_fields if not hasattr(task, name)]
+        known = arguments(task)
+        missing = [name for name in task.template_fields if name not in known]
         assert missing == [], task.task_id
 
 
 def test_task_works_in_the_environment_of_its_dag(dag: Any) -> None:
-    environments = {task.environment for task in dag.tasks}
+    environments = {arguments(task)["environment"] for task in dag.tasks}
     assert environments == {dag.dag_id.partition("_")[0]}
 
 

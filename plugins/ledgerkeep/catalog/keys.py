@@ -238,3 +238,13 @@ def document_recoveries(environment: str) -> str:
 def document_recovery(environment: str, recovery_id: str) -> str:
     """Prefix of one recovery of documents: plan, journal and report."""
     return f"{document_recoveries(environment)}{recovery_id}/"
+
+
+def restored_copies(environment: str) -> str:
+    """Prefix of documents that restore tests have restored; nothing else may lie there."""
+    return f"{environment}/restored-copies/"
+
+
+def restored_copy(environment: str, recovery_id: str) -> str:
+    """Prefix of what one restore test has restored."""
+    return f"{restored_copies(environment)}{recovery_id}/"

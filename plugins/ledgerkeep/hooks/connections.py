@@ -42,13 +42,23 @@ def server_address(connection_id: str) -> ServerAddress:
 
 
 def open_policy_store(policy: Policy, connection_id: str | None = None) -> S3Store:
+    """The bucket of a policy as a store, opened with its AWS connection.
+
+    :param connection_id: another connection than the policy's.
+    """
+    from ledgerkeep.storage.s3 import S3Store
+
+    return S3Store(open_policy_bucket(policy, connection_id))
+
+
+def open_policy_bucket(policy: Policy, connection_id: str | None = None) -> Bucket:
     """The bucket of a policy, opened with its AWS connection.
 
     :param connection_id: another connection than the policy's.
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-    from ledgerkeep.storage.open import StoreAccess, open_store
+    from ledgerkeep.storage.open import StoreAccess, open_bucket
     from ledgerkeep.worker import worker_settings
 
     hook = AwsBaseHook(
@@ -60,7 +70,7 @@ def open_policy_store(policy: Policy, connection_id: str | None = None) -> S3Sto
         session=hook.get_session(region_name=policy.storage.region),
         endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
     )
-    return open_store(policy.storage, worker_settings(), access)
+    return open_bucket(policy.storage, worker_settings(), access)
 
 
 def open_policy_documents(policy: Policy) -> Bucket:
@@ -110,16 +120,6 @@ def replica_of(policy: Policy) -> Replica:
     return replica
 
 
-def open_client(service: str, connection_id: str, region: str) -> Any:
-    """A boto3 client of an AWS service, with an Airflow connection's identity and endpoint."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    return AwsBaseHook(
-        aws_conn_id=connection_id, client_type=service, region_name=region
-    ).get_client_type(region_name=region)
-
-
-def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:
 def open_inventory(policy: Policy, place: InventoryPlace) -> Bucket:
     """The bucket where S3 Inventory delivers, opened with its own AWS connection."""
     from ledgerkeep.policy.documents import Documents
@@ -130,6 +130,16 @@ def open_inventory(policy: Policy, place: InventoryPlace) -> Bucket:
     )
 
 
+def open_client(service: str, connection_id: str, region: str) -> Any:
+    """A boto3 client of an AWS service, with an Airflow connection's identity and endpoint."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    return AwsBaseHook(
+        aws_conn_id=connection_id, client_type=service, region_name=region
+    ).get_client_type(region_name=region)
+
+
+def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     from ledgerkeep.storage.open import StoreAccess, open_documents

@@ -102,6 +102,19 @@ class DocumentRecovery(PolicyModel):
     concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
         default=16, description="Objects copied at the same time."
     )
+    thaw_tier: Literal["Expedited", "Standard", "Bulk"] = Field(
+        default="Standard",
+        description="How fast, and how dear, documents come out of cold storage.",
+    )
+    thawed_for: Annotated[int, Field(ge=1, le=365)] = Field(
+        default=7, description="Days for which what came out of cold storage stays readable."
+    )
+    thaw_poll: Duration = Field(
+        default=timedelta(minutes=15), description="Between two looks at what is still cold."
+    )
+    thaw_timeout: Duration = Field(
+        default=timedelta(days=3), description="What is not readable then makes the run fail."
+    )
 
 
 class FailoverWatch(PolicyModel):
@@ -149,9 +162,7 @@ class DocumentFailover(PolicyModel):
     response_timeout: Duration = Field(
         default=timedelta(hours=1), description="Without an answer within it: rejected."
     )
-    watch: FailoverWatch | None = Field(
-        default=None, description="null: only a person fails over."
-    )
+    watch: FailoverWatch | None = Field(default=None, description="null: only a person fails over.")
 
 
 class Documents(PolicyModel):

@@ -298,12 +298,29 @@ class RestoreTest(PolicyModel):
     schedule: Cron | None
 
 
+class DocumentRestoreTest(RestoreTest):
+    """A scheduled restore test of documents."""
+
+    sample: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1, description="Documents that are restored, drawn anew for each run."
+    )
+    largest_mib: Annotated[int, Field(ge=1)] = Field(
+        default=1024, description="Larger documents are not drawn: all bytes are read twice."
+    )
+    slowest_ratio: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=3.0, description="Time to read the copies divided by that of the originals."
+    )
+
+
 class RestoreTests(PolicyModel):
     """The restore tests this environment runs; a missing one has no DAG."""
 
     point_in_time_recovery: RestoreTest | None = None
     full_database_restore: RestoreTest | None = None
     one_moment_recovery: RestoreTest | None = None
+    single_document_recovery: DocumentRestoreTest | None = None
+    bulk_document_recovery: DocumentRestoreTest | None = None
+    cross_region_document_recovery: DocumentRestoreTest | None = None
     janitor: RestoreTest | None = None
     keep_copies: Duration = Field(
         default=timedelta(hours=24), description="The janitor removes older restored copies."

@@ -52,6 +52,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *protection_contradictions(policy.documents),
         *replica_contradictions(policy.documents),
         *_failover(policy.documents),
+        *_document_tests(policy),
     ]
 
 
@@ -81,6 +82,12 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
         ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
         ("restore_tests", "full_database_restore"): tests.full_database_restore,
         ("restore_tests", "one_moment_recovery"): tests.one_moment_recovery,
+        ("restore_tests", "single_document_recovery"): tests.single_document_recovery,
+        ("restore_tests", "bulk_document_recovery"): tests.bulk_document_recovery,
+        (
+            "restore_tests",
+            "cross_region_document_recovery",
+        ): tests.cross_region_document_recovery,
         ("restore_tests", "janitor"): tests.janitor,
         ("reports", "compliance"): reports.compliance,
     }
@@ -359,6 +366,33 @@ def _failover(documents: Documents | None) -> Iterator[Contradiction]:
             ("documents", "failover", "services"),
             "services without their cluster",
             "documents.failover.cluster",
+        )
+
+
+def _document_tests(policy: Policy) -> Iterator[Contradiction]:
+    """A test restores what there is, from where there is something."""
+    tests, documents = policy.restore_tests, policy.documents
+    for name in (
+        "single_document_recovery",
+        "bulk_document_recovery",
+        "cross_region_document_recovery",
+    ):
+        if getattr(tests, name) is None:
+            continue
+        if documents is None:
+            yield ("restore_tests", name), "a test of documents without documents", "null"
+        elif name.startswith("cross_region") and documents.replica is None:
+            yield (
+                ("restore_tests", name),
+                "a test of the replica while there is none",
+                "null, or documents.replica",
+            )
+    recovery = documents.recovery if documents else None
+    if recovery and recovery.thaw_timeout <= recovery.thaw_poll:
+        yield (
+            ("documents", "recovery", "thaw_timeout"),
+            format_duration(recovery.thaw_timeout),
+            f"more than {format_duration(recovery.thaw_poll)}, as thaw_poll",
         )
 
 

@@ -141,8 +141,11 @@ def ward_on_moto(name: str = "documents", *, lock: bool = False) -> Iterator[War
 def _as_aws_lists(
     bucket: Bucket, prefix: str = "", *, after: str = "", until: str = ""
 ) -> Iterator[ObjectVersion]:
-    """Moto lists all versions and then all delete markers; AWS lists key by key, newest first."""
-    rows = list_versions(bucket, prefix, after=after)
+    """Moto lists all versions and then all delete markers; AWS lists key by key, newest first.
+
+    And from a key marker that does not exist, moto lists nothing.
+    """
+    rows = [one for one in list_versions(bucket, prefix) if one.key.encode() > after.encode()]
     ordered = sorted(
         rows, key=lambda one: (one.key.encode(), not one.is_latest, -one.modified_at.timestamp())
     )

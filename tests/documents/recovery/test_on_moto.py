@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from ledgerkeep.documents.recovery.cold import ask_for_cold, still_cold
-from ledgerkeep.documents.recovery.request import DocumentRequest, Undelete
+from ledgerkeep.documents.recovery.request import DocumentRequest, ToMoment, Undelete
+from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.model import utc_now
 from tests.documents.recovery.support import Ward, ward_on_moto
 
@@ -40,29 +41,32 @@ def test_keys_that_are_no_paths_come_back() -> None:
 
 
 def test_cold_documents_are_asked_for_waited_for_and_copied() -> None:
+    """Copied beside themselves, since moto lays out only what is current."""
     with ward_on_moto() as there:
         there.put("archived", b"cold", StorageClass="GLACIER")
         there.put("deep", b"colder", StorageClass="DEEP_ARCHIVE")
         there.put("warm", b"warm", StorageClass="STANDARD_IA")
-        for key in ("archived", "deep", "warm"):
-            there.delete(key)
-        plan = there.plan(undelete())
+        beside = Route(there.bucket, there.bucket, into="beside/")
+        request = DocumentRequest(
+            keys=("archived", "deep", "warm"), goal=ToMoment(at=utc_now() + timedelta(hours=1))
+        )
+        plan = there.plan(request, beside)
         assert plan.cold == 2
         waiting = still_cold(there.catalog, plan, there.bucket, concurrency=2)
         assert waiting is not None
         assert waiting.key == "archived"
-        assert there.carry_out(plan).failures == [
-            "archived: s3://documents/archived lies in cold storage and cannot be read yet",
-            "deep: s3://documents/deep lies in cold storage and cannot be read yet",
+        assert there.carry_out(plan, beside).failures == [
+            "archived: s3://documents/beside/archived lies in cold storage and cannot be read yet",
+            "deep: s3://documents/beside/deep lies in cold storage and cannot be read yet",
         ]
 
         assert _asked(there, plan) == 2
         assert _asked(there, plan) == 2  # as by a task that is tried again
         assert still_cold(there.catalog, plan, there.bucket, concurrency=2) is None
 
-        done = there.carry_out(plan)
-        assert done.outcomes == {"copied": 3}
-        assert [there.get(key) for key in ("archived", "deep", "warm")] == [
+        done = there.carry_out(plan, beside)
+        assert (done.outcomes, done.found_done) == ({"copied": 3}, 1)
+        assert [there.get(f"beside/{key}") for key in request.keys] == [
             b"cold",
             b"colder",
             b"warm",

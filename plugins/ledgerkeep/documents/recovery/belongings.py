@@ -51,7 +51,9 @@ def head_version(bucket: Bucket, key: str, version_id: str) -> "HeadObjectOutput
     )
 
 
-def protection(head: Mapping[str, Any] | None, destination: Bucket) -> dict[str, Any]:
+def protection(
+    head: Mapping[str, Any] | None, destination: Bucket, *, locks: bool = True
+) -> dict[str, Any]:
     """Encryption and lock of the copy, as a request that creates it says them.
 
     A version that was encrypted with a key keeps that key where it is in the destination's own
@@ -65,6 +67,12 @@ def protection(head: Mapping[str, Any] | None, destination: Bucket) -> dict[str,
         told["BucketKeyEnabled"] = bool(head.get("BucketKeyEnabled"))
     elif head.get("ServerSideEncryption") and "ServerSideEncryption" not in told:
         told["ServerSideEncryption"] = "AES256"
+    return told | lock_of(head) if locks else told
+
+
+def lock_of(head: Mapping[str, Any]) -> dict[str, Any]:
+    """Retention and legal hold of a version, as a request that creates an object says them."""
+    told: dict[str, Any] = {}
     until = head.get("ObjectLockRetainUntilDate")
     if until is not None and until > utc_now() and head.get("ObjectLockMode"):
         told |= {"ObjectLockMode": head["ObjectLockMode"], "ObjectLockRetainUntilDate": until}

@@ -25,6 +25,7 @@ from crc32c import crc32c
 from ledgerkeep.documents.recovery.belongings import (
     described,
     head_version,
+    lock_of,
     protection,
     tags_of,
 )
@@ -59,6 +60,8 @@ class Copier:
     route: Route
     asks_head: bool
     """See `belongings.needs_head`."""
+    locks: bool = True
+    """Whether a copy is locked as its version is."""
     largest_copy: int = LARGEST_COPY
     part: int = _PART
     """Bytes of a part of a copy in parts, at least 5 MiB."""
@@ -80,6 +83,9 @@ class Copier:
     def _at_once(self, one: PlannedKey, on: Mapping[str, str]) -> Copied:
         route, key = self.route, self.route.into + one.key
         head = head_version(route.source, one.key, one.version_id) if self.asks_head else None
+        if head is not None and not self.locks and lock_of(head):
+            # SeaweedFS copies the lock along, asked or not.
+            return self._through_worker(one, on)
         answer = route.destination.ask(
             "copy",
             lambda: route.destination.client.copy_object(
@@ -89,7 +95,7 @@ class Copier:
                 MetadataDirective="COPY",
                 TaggingDirective="COPY",
                 **on,  # type: ignore[arg-type]
-                **protection(head, route.destination),
+                **protection(head, route.destination, locks=self.locks),
             ),
             key=key,
         )
@@ -144,7 +150,7 @@ class Copier:
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                 **on,  # type: ignore[arg-type]
                 **described(head, tags),
-                **protection(head, destination),
+                **protection(head, destination, locks=self.locks),
             ),
             key=key,
         )
@@ -207,7 +213,10 @@ class Copier:
         begun = destination.ask(
             "put",
             lambda: destination.client.create_multipart_upload(
-                Bucket=destination.name, Key=key, **about, **protection(head, destination)
+                Bucket=destination.name,
+                Key=key,
+                **about,
+                **protection(head, destination, locks=self.locks),
             ),
             key=key,
         )

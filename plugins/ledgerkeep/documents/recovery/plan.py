@@ -16,9 +16,9 @@ from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.documents.recovery.decide import ACTIONS, Action, PlannedKey, decide
 from ledgerkeep.documents.recovery.lines import read_lines, write_lines
-from ledgerkeep.documents.recovery.request import DocumentRequest
+from ledgerkeep.documents.recovery.request import DocumentRequest, Source
 from ledgerkeep.documents.recovery.route import Route
-from ledgerkeep.documents.recovery.scan import OneKey, side_by_side, versions_of
+from ledgerkeep.documents.recovery.scan import side_by_side, versions_of
 from ledgerkeep.errors import TargetUnreachable
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.storage.port import ObjectStore, StoredObject
@@ -47,6 +47,7 @@ class DocumentPlan(Record):
     """Where versions are taken from, `s3://bucket`."""
     destination: str
     """Where they become current, `s3://bucket` or `s3://bucket/prefix`."""
+    taken_from: Source
     lines: StoredObject
     """The plan itself: the request, then one line per key."""
     keys: dict[Action, int]
@@ -109,13 +110,36 @@ def make_plan(
     :raises TargetUnreachable: there is no such key, or none of them can be brought back.
     :raises StorageError:
     """
-    made_at = now()
-    made_id = f"{made_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return write_plan(catalog, request, route, _decisions(request, route), made_at=now(), tell=tell)
+
+
+def new_id(made_at: datetime) -> str:
+    """Of a recovery: ids sort like their moments."""
+    return f"{made_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def write_plan(
+    catalog: Catalog,
+    request: DocumentRequest,
+    route: Route,
+    decisions: Iterable[PlannedKey],
+    *,
+    made_at: datetime,
+    made_id: str | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> DocumentPlan:
+    """Write decisions down as a plan, while they are made.
+
+    :param decisions: in the order of their keys.
+    :raises TargetUnreachable: see `make_plan`.
+    :raises StorageError:
+    """
+    made_id = made_id or new_id(made_at)
     tally = _Tally()
     stored = write_lines(
         catalog.store,
         keys.document_recovery(catalog.environment, made_id) + "plan.jsonl.zst",
-        _lines(request, _decisions(request, route), tally, tell),
+        _lines(request, decisions, tally, tell),
         retention=catalog.retention("evidence"),
     )
     _refuse_nothing(request, route, tally)
@@ -126,6 +150,7 @@ def make_plan(
         goal=request.goal.words,
         source=route.source.location,
         destination=route.where,
+        taken_from=request.source,
         lines=stored,
         **vars(tally),
     )
@@ -153,25 +178,18 @@ def shortened(key: str) -> str:
     return f"{key[:half]}…{key[-half:]}"
 
 
-def decisions_about(
-    request: DocumentRequest, route: Route, found: Iterable[OneKey]
-) -> Iterator[PlannedKey]:
-    """The decision about every key; pure."""
-    for one in found:
-        yield decide(one.key, one.versions, one.current, request, in_place=route.in_place)
-
-
 def _decisions(request: DocumentRequest, route: Route) -> Iterator[PlannedKey]:
     source = versions_of(route.source, request)
     destination = (
         iter(()) if route.in_place else versions_of(route.destination, request, route.into)
     )
-    return decisions_about(request, route, side_by_side(source, destination, request.keys))
+    for one in side_by_side(source, destination, request.keys):
+        yield decide(one.key, one.versions, one.current, request, in_place=route.in_place)
 
 
 def _lines(
     request: DocumentRequest,
-    decisions: Iterator[PlannedKey],
+    decisions: Iterable[PlannedKey],
     tally: _Tally,
     tell: Callable[[str], object],
 ) -> Iterator[dict[str, Any]]:

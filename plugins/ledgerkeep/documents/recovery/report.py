@@ -86,6 +86,27 @@ def write_report(
     )
 
 
+def refuse_unfinished(report: RecoveryReport) -> None:
+    """Fail when something that was planned is not so.
+
+    :raises RecoveryError:
+    """
+    failed = report.outcomes.get("failed", 0)
+    if failed:
+        raise RecoveryError(
+            f"{failed} documents could not be brought back; {report.lines.key} names each",
+            hint="clear the task recover when what stood in the way is gone: what has been "
+            "brought back is found, and not copied again",
+        )
+    if report.unproven_keys:
+        raise RecoveryError(
+            f"{report.unproven_keys} copies are not what their versions are: "
+            f"{', '.join(report.unproven)}",
+            hint="do not use them; the versions that they were made from are still there, and "
+            "the replica has others",
+        )
+
+
 class _Named:
     """Keys that are counted, and of which the first few are named."""
 

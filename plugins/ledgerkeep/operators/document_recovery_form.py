@@ -1,0 +1,128 @@
+"""The form of a recovery of documents, as Airflow shows it.
+
+It is read by `ledgerkeep.documents.recovery.form`, which says clearly what is wrong. Everything but
+the reason may stay empty, so that the form can be sent; what is missing then is told by the plan.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from ledgerkeep.operators.dags import optional_text
+
+_WITH_OFFSET = "2026-03-01T14:30:00+00:00"
+_NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
+
+
+def document_recovery_form() -> dict[str, Param]:
+    """The form."""
+    return {
+        "goal": Param(
+            "moment",
+            type="string",
+            enum=["moment", "undelete", "version"],
+            values_display={
+                "moment": "to what was there at a moment",
+                "undelete": "undo deletions, and nothing else",
+                "version": "one document to one of its versions",
+            },
+            title="Back",
+            description="Fill in the fields of this goal, and leave those of the others empty.",
+        ),
+        "moment": _moment("Moment", "Of the goal *moment*: right before the damage began."),
+        "deleted_from": _moment(
+            "Deleted from", "Of the goal *undelete*: only deletions from then on are undone."
+        ),
+        "deleted_to": _moment(
+            "Deleted until", "Of the goal *undelete*: what was deleted later stays deleted."
+        ),
+        "version_id": optional_text(
+            maxLength=1024,
+            title="Version id",
+            description="Of the goal *version*, as list-object-versions shows it.",
+        ),
+        "keys": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Documents",
+            description="Their keys in full, one to a line, without the bucket. A key is never "
+            "taken for a prefix. Or leave it empty and give a prefix.",
+        ),
+        "prefix": optional_text(
+            maxLength=1024,
+            title="Prefix",
+            description="All documents whose key begins with it, such as agreements/2026/05/; "
+            "* means all there are.",
+            examples=["loan-agreements/2026/05/"],
+        ),
+        "incident_ended_at": _moment(
+            "Damage ended",
+            "What was written later is somebody's work and is left alone. Empty: everything "
+            "up to now is damage.",
+        ),
+        "on_conflict": Param(
+            "leave",
+            type="string",
+            enum=["leave", "overwrite"],
+            values_display={
+                "leave": "leave it alone, and tell me",
+                "overwrite": "go over it; it stays as an older version",
+            },
+            title="What was written since",
+        ),
+        "remove_later_keys": Param(
+            False,
+            type="boolean",
+            title="Remove what came later",
+            description="Of the goal *moment*: documents that did not exist then get a delete "
+            "marker. Off: they are left.",
+        ),
+        "source": Param(
+            "primary",
+            type="string",
+            enum=["primary", "replica"],
+            values_display={
+                "primary": "the bucket's own versions",
+                "replica": "the replica in the second region",
+            },
+            title="Take the versions from",
+        ),
+        "scenario": Param(
+            "accidental_deletion",
+            type="string",
+            enum=["accidental_deletion", "security_incident", "region_failure"],
+            values_display={
+                "accidental_deletion": "somebody deleted or changed documents by mistake",
+                "security_incident": "an intrusion, or malicious changes",
+                "region_failure": "the region, or the bucket in it, was lost",
+            },
+            title="What happened",
+            description="Decides which recovery objectives it is measured against.",
+        ),
+        "reason": Param(
+            type="string",
+            minLength=10,
+            maxLength=500,
+            title="Reason",
+            description="For whoever approves it, and for the evidence: what happened, and the "
+            "incident's number. No passwords or personal data.",
+        ),
+    }
+
+
+def _moment(title: str, description: str) -> Param:
+    return optional_text(
+        title=title,
+        maxLength=40,
+        description=f"{description} Write it with its offset from UTC: {_WITH_OFFSET}.",
+        examples=[_WITH_OFFSET, "2026-03-01 15:30:00+01:00"],
+        # Airflow shows the refused schema with what was typed, so the words help.
+        **{
+            "not": {
+                "description": "a time without its offset from UTC; add +00:00 if it is UTC",
+                "type": "string",
+                "pattern": _NAIVE,
+            }
+        },
+    )
