@@ -10,9 +10,9 @@ Objects below 128 KiB stay where they are: S3 moves none of them unless a rule s
 (AWS: S3 User Guide, Transitioning objects; S3 pricing.)
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ledgerkeep.policy.document_protection import ClassPrice, StorageClass, Transition
 
@@ -67,6 +67,10 @@ class Scenario:
         told = (f"{step.storage_class} after {step.after.days} d" for step in self.steps)
         return " and ".join(told) or "no transition"
 
+    def __post_init__(self) -> None:
+        # A million versions are priced, each several times: days are told once.
+        self._days = [step.after.days for step in self.steps]
+
     def add(self, size: int, age_days: int, present: str) -> None:
         """Price one version that was replaced or deleted `age_days` whole days ago.
 
@@ -74,21 +78,22 @@ class Scenario:
         """
         if self.expire_days is not None and age_days >= self.expire_days:
             return
-        steps = self.steps if size >= SMALLEST_MOVED else ()
-        reached = [step for step in steps if step.after.days <= age_days]
-        place: StorageClass = reached[-1].storage_class if reached else "STANDARD"
+        reached = bisect_right(self._days, age_days) if size >= SMALLEST_MOVED else 0
+        place = self.steps[reached - 1].storage_class if reached else "STANDARD"
         self.storage_usd += usd_per_month(size, place, self.prices)
         if place != present:
             self.versions_to_move += 1
             self.at_once_usd += self._move_usd(place)
-        if not reached:
-            return
-        for step in reached:
-            if age_days < step.after.days + MONTH:
-                self.moves_usd += self._move_usd(step.storage_class)
-        for left, entered in pairwise(reached):
-            if age_days < entered.after.days + MONTH:
-                self.early_usd += self._early_usd(size, left, entered)
+        for number in range(reached):
+            if age_days < self._days[number] + MONTH:
+                self._add_move(size, number)
+
+    def _add_move(self, size: int, number: int) -> None:
+        """A move of the last 30 days, and what it costs to have left the class before too early."""
+        step = self.steps[number]
+        self.moves_usd += self._move_usd(step.storage_class)
+        if number:
+            self.early_usd += self._early_usd(size, self.steps[number - 1], step)
 
     def _move_usd(self, into: StorageClass) -> float:
         return self.prices[into].usd_per_1000_transitions / 1000
