@@ -51,6 +51,13 @@ from tests.policy.support import POLICIES, broken, line_of
             id="incrementals locked longer than kept",
         ),
         pytest.param(
+            [("    database: loan_management\n    table:", "    database: loans\n    table:")],
+            "database: loans",
+            "documents.rows.database: found 'loans'; "
+            "allowed: one of database.databases: loan_management",
+            id="rows of a database that is not protected",
+        ),
+        pytest.param(
             [("    cluster: loan-management-staging\n", "")],
             "services: [loan-management-backend",
             "documents.failover.services: found services without their cluster; "
@@ -170,6 +177,28 @@ def test_wal_figures_and_tests_need_wal_shipping(tmp_path: Path) -> None:
         f"  line {line_of(path, 'point_in_time')}: restore_tests.point_in_time_recovery: "
         "found a test that needs WAL while WAL shipping is off; allowed: null, or wal_shipping"
     )
+
+
+def test_documents_are_compared_only_with_rows_that_the_policy_names() -> None:
+    policy = load_policy(POLICIES / "staging.yaml")
+    documents = policy.documents.model_copy(update={"rows": None})
+    found = contradictions(policy.model_copy(update={"documents": documents}))
+    words = "a comparison with rows that the policy does not name"
+    assert found == [
+        (("documents", "metadata_consistency"), words, "documents.rows"),
+        (("restore_tests", "one_moment_recovery"), words, "documents.rows"),
+    ]
+
+
+def test_one_moment_for_both_needs_wal() -> None:
+    policy = load_policy(POLICIES / "staging.yaml")
+    database = policy.database.model_copy(update={"wal_shipping": None})
+    found = contradictions(policy.model_copy(update={"database": database}))
+    assert (
+        ("restore_tests", "one_moment_recovery"),
+        "a recovery to a moment without WAL",
+        "database.wal_shipping",
+    ) in found
 
 
 def test_wal_without_a_full_backup_is_refused(tmp_path: Path) -> None:
