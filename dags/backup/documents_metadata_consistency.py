@@ -5,7 +5,8 @@ object, objects without a row, sizes and SHA-256 that differ. What seems wrong i
 afterwards, since documents are uploaded and deleted meanwhile. What changed in the rows since the
 last run is kept as a log under lock, and named in the evidence with its SHA-256.
 
-Red means that documents are lost, or are not what their rows say.
+Red means that documents are lost, or are not what their rows say. What happened within the policy's
+grace may still be on its way and is only counted; after an accident it is the damage: **fresh**.
 
 With **repair** the versions that the rows tell of are looked for and put back, as new versions,
 once a second person has approved where the policy asks for one (*Required Actions*). Rows are never
@@ -26,6 +27,19 @@ from ledgerkeep.operators.repair import ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 
+FRESH = Param(
+    False,
+    type="boolean",
+    title="Fresh changes are findings",
+    description="After an accident: do not wait for what may still be on its way.",
+)
+REPAIR = Param(
+    False,
+    type="boolean",
+    title="Repair",
+    description="Put back the versions that the rows tell of, once it is approved.",
+)
+
 for policy in load_policies():
     documents = policy.documents
     consistency = documents.metadata_consistency if documents else None
@@ -42,18 +56,14 @@ for policy in load_policies():
             schedule=consistency.schedule,
             doc=__doc__,
         ),
-        params={
-            "repair": Param(
-                False,
-                type="boolean",
-                title="Repair",
-                description="Put back the versions that the rows tell of, once it is approved.",
-            )
-        }
-        if recovery
-        else {},
+        params={"fresh": FRESH, **({"repair": REPAIR} if recovery else {})},
     ):
-        check = CheckMetadataOperator(task_id="check", environment=environment, repair=repair)
+        check = CheckMetadataOperator(
+            task_id="check",
+            environment=environment,
+            repair=repair,
+            fresh="{{ params.fresh }}",
+        )
         verdict = VerdictOperator(task_id="verdict", environment=environment, kind="check")
         check >> verdict
         if recovery is None:

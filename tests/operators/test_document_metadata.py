@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,8 +156,8 @@ def evidence(both: Both, run: Run, kind: str) -> EvidenceRecord:
 # -- the check
 
 
-def check(run: Run, *, repair: str = "False") -> str:
-    return run.do(CheckMetadataOperator(task_id="check", repair=repair, **ENVIRONMENT))
+def check(run: Run, *, repair: str = "False", fresh: str = "False") -> str:
+    return run.do(CheckMetadataOperator(task_id="check", repair=repair, fresh=fresh, **ENVIRONMENT))
 
 
 def test_check_of_consistent_documents_passes_and_names_its_log(both: Both) -> None:
@@ -193,6 +194,19 @@ def test_lost_documents_fail_the_check_with_what_to_do(both: Both) -> None:
         ("critical", "1 rows without their object"),
         ("warning", "1 objects without a row"),
     ]
+
+
+def test_what_happened_within_the_grace_is_a_finding_only_where_that_is_asked_for(
+    both: Both,
+) -> None:
+    file = Path(both.protected.variables["LEDGERKEEP_POLICIES"]) / "production.yaml"
+    file.write_text(file.read_text().replace("grace: 0s", "grace: 1h"))
+    both.delete("a")
+    run = Run("production_documents_metadata_consistency")
+    check(run)
+    assert Contribution.model_validate(run.contribution("check")).measurements["on_their_way"] == 1
+    with pytest.raises(AirflowFailException, match="1 rows without their object"):
+        check(run, fresh="True")
 
 
 def test_repair_puts_back_what_was_approved_and_nothing_else(both: Both) -> None:
@@ -301,7 +315,8 @@ def test_row_without_its_object_fails_the_restore_test_but_no_recovery(both: Bot
         ("critical", ": missing")
     ]
     assert (
-        "trigger production_document_recovery with that moment" in told.facts["documents_recovery"]
+        "trigger production_document_recovery with the goal manifest"
+        in told.facts["documents_recovery"]
     )
     assert run.do(CheckMomentOperator(task_id="none", documents="none", **recovery)) == ""
     remove(run, common["plan"])

@@ -35,13 +35,15 @@ class CheckMetadataOperator(LedgerkeepOperator):
     for. Returns the key of the check's record.
 
     :param repair: `True`: leave the verdict to the repair (templated)
+    :param fresh: `True`: count what happened within the policy's grace, too (templated)
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "repair")
+    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "repair", "fresh")
 
-    def __init__(self, *, repair: Any = "False", **kwargs: Any) -> None:
+    def __init__(self, *, repair: Any = "False", fresh: Any = "False", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.repair = repair
+        self.fresh = fresh
 
     def execute(self, context: Context) -> str:
         """Compare."""
@@ -54,6 +56,7 @@ class CheckMetadataOperator(LedgerkeepOperator):
                 open_policy_documents(self.policy),
                 self.catalog,
                 run=run_name(context),
+                fresh=asked(self.fresh),
                 progress=self._rows_so_far,
             )
         self._say(context, result)

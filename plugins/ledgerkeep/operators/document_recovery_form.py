@@ -20,11 +20,12 @@ def document_recovery_form() -> dict[str, Param]:
         "goal": Param(
             "moment",
             type="string",
-            enum=["moment", "undelete", "version"],
+            enum=["moment", "undelete", "version", "manifest"],
             values_display={
                 "moment": "to what was there at a moment",
                 "undelete": "undo deletions, and nothing else",
                 "version": "one document to one of its versions",
+                "manifest": "to the versions that the rows of a restored database need",
             },
             title="Back",
             description="Fill in the fields of this goal, and leave those of the others empty.",
@@ -40,6 +41,13 @@ def document_recovery_form() -> dict[str, Param]:
             maxLength=1024,
             title="Version id",
             description="Of the goal *version*, as list-object-versions shows it.",
+        ),
+        "moment_check": optional_text(
+            maxLength=1024,
+            title="Check of the moment",
+            description="Of the goal *manifest*: what the task check_documents of a recovery of "
+            "the database returned.",
+            examples=["production/documents/moments/20260301T120000000000Z/moment.json"],
         ),
         "keys": Param(
             None,

@@ -128,7 +128,7 @@ def test_deletion_window_and_version() -> None:
         (
             {"goal": "backwards", "prefix": "*"},
             "there is no goal 'backwards'",
-            "the goals are moment, undelete, version",
+            "the goals are moment, undelete, version, manifest",
         ),
     ],
 )

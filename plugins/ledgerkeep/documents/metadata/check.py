@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 from ledgerkeep.catalog import keys
@@ -83,17 +84,22 @@ def check_metadata(
     catalog: Catalog,
     *,
     run: str,
+    fresh: bool = False,
     progress: Progress = no_progress,
 ) -> CheckResult:
     """Compare the rows of the policy's table with the documents, and record what was found.
 
     :param address: the server; the policy names its database.
     :param bucket: of the documents.
+    :param fresh: count what happened within the policy's grace, too: after an accident it is the
+        damage, not something on its way.
     :param progress: told rows, not bytes.
     :raises PolicyError: the policy names no rows, or ones that are not there.
     :raises DatabaseError, StorageError: nothing was recorded.
     """
     documents, rows = settings_of(catalog.policy)
+    if fresh:
+        documents = _without_grace(documents)
     before = last_check(catalog, source=source_of(rows))
     try:
         return _Run(address, bucket, catalog, documents, rows, run, before, progress).carry_out()
@@ -104,6 +110,12 @@ def check_metadata(
         result = _Run(address, bucket, catalog, documents, rows, run, None, progress).carry_out()
         words = f"nothing is known of what changed since the last run: {problem.message}"
         return CheckResult(result.check, result.key, result.first, [words])
+
+
+def _without_grace(documents: Documents) -> Documents:
+    limits = documents.metadata_consistency or MetadataConsistency(schedule=None)
+    limits = limits.model_copy(update={"grace": timedelta(0)})
+    return documents.model_copy(update={"metadata_consistency": limits})
 
 
 def settings_of(policy: Policy) -> tuple[Documents, DocumentTable]:

@@ -14,6 +14,7 @@ from ledgerkeep.documents.recovery.request import (
     LONGEST_KEY,
     DocumentRequest,
     Goal,
+    ToManifest,
     ToMoment,
     ToVersion,
     Undelete,
@@ -27,6 +28,7 @@ FIELDS = {
     "deleted_from",
     "deleted_to",
     "version_id",
+    "moment_check",
     "keys",
     "prefix",
     "incident_ended_at",
@@ -41,6 +43,7 @@ _OF_GOAL = {
     "moment": {"moment"},
     "undelete": {"deleted_from", "deleted_to"},
     "version": {"version_id"},
+    "manifest": {"moment_check"},
 }
 _EXAMPLE = "2026-03-01T14:30:00+00:00"
 
@@ -99,6 +102,8 @@ def _goal(form: Mapping[str, object]) -> Goal:
             return ToMoment(at=_moment(form, "moment"))
         if kind == "version":
             return ToVersion(version_id=_needed(form, "version_id"))
+        if kind == "manifest":
+            return ToManifest(moment_check=_needed(form, "moment_check"))
         return Undelete(
             deleted_from=_moment(form, "deleted_from"), deleted_to=_moment(form, "deleted_to")
         )

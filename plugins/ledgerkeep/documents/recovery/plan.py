@@ -16,7 +16,8 @@ from ledgerkeep.catalog import keys
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.documents.recovery.decide import ACTIONS, Action, PlannedKey, decide
 from ledgerkeep.documents.recovery.lines import read_lines, write_lines
-from ledgerkeep.documents.recovery.request import DocumentRequest, Source
+from ledgerkeep.documents.recovery.manifest import decisions_by_version, wanted_versions
+from ledgerkeep.documents.recovery.request import DocumentRequest, Source, ToManifest
 from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.documents.recovery.scan import side_by_side, versions_of
 from ledgerkeep.errors import TargetUnreachable
@@ -110,7 +111,8 @@ def make_plan(
     :raises TargetUnreachable: there is no such key, or none of them can be brought back.
     :raises StorageError:
     """
-    return write_plan(catalog, request, route, _decisions(request, route), made_at=now(), tell=tell)
+    decisions = _decisions(catalog, request, route)
+    return write_plan(catalog, request, route, decisions, made_at=now(), tell=tell)
 
 
 def new_id(made_at: datetime) -> str:
@@ -178,12 +180,19 @@ def shortened(key: str) -> str:
     return f"{key[:half]}…{key[-half:]}"
 
 
-def _decisions(request: DocumentRequest, route: Route) -> Iterator[PlannedKey]:
+def _decisions(
+    catalog: Catalog, request: DocumentRequest, route: Route
+) -> Iterator[PlannedKey]:
     source = versions_of(route.source, request)
     destination = (
         iter(()) if route.in_place else versions_of(route.destination, request, route.into)
     )
-    for one in side_by_side(source, destination, request.keys):
+    found = side_by_side(source, destination, request.keys)
+    if isinstance(request.goal, ToManifest):
+        wanted = wanted_versions(catalog, request.goal, request)
+        yield from decisions_by_version(request, found, wanted, in_place=route.in_place)
+        return
+    for one in found:
         yield decide(one.key, one.versions, one.current, request, in_place=route.in_place)
 
 

@@ -75,7 +75,20 @@ class Undelete(Record):
         )
 
 
-Goal = Annotated[ToVersion | ToMoment | Undelete, Field(discriminator="kind")]
+class ToManifest(Record):
+    """Back to the versions that the rows of a restored database need."""
+
+    kind: Literal["manifest"] = "manifest"
+    moment_check: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Key of the record of the check that named them (`MomentCheck`)."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"to the versions that the rows of {self.moment_check} need"
+
+
+Goal = Annotated[ToVersion | ToMoment | Undelete | ToManifest, Field(discriminator="kind")]
 
 
 class DocumentRequest(Record):
