@@ -19,8 +19,9 @@ time up to T) is told apart:
     unproven   a version has the row's size, but its content was not compared (bound, cold storage)
     unusable   the row itself has no key, SHA-256 or size that is one
 
-Going back to T by time alone brings what the bucket showed, which is right for `there`; for all
-others the manifest names the version, so that documents and database come to the same moment.
+Going back to T by time alone brings what the bucket showed, which is right for `there` only. So the
+manifest names the version of every row, and is a goal of `document_recovery`: that brings documents
+and database to the same moment.
 
 Public: `check_moment(address, bucket, catalog, *, at, run, …) -> MomentResult`.
 """
@@ -207,22 +208,16 @@ def refuse_lost(result: MomentResult) -> None:
         )
 
 
-def how_to_recover(check: MomentCheck, environment: str) -> list[str]:
+def how_to_recover(result: MomentResult, environment: str) -> list[str]:
     """What to ask of `document_recovery` so that the documents come to the same moment."""
-    by_version = sum(check.states.get(state, 0) for state in ("ahead", "between", "replaced"))
+    check = result.check
     if not check.not_current:
         return ["every document that the rows need is current: there is nothing to recover"]
-    words = [
+    return [
         f"{check.not_current} documents are not what their rows at {check.at.isoformat()} need:",
-        f"trigger {environment}_document_recovery with that moment and the prefix *.",
+        f"trigger {environment}_document_recovery with the goal manifest, the prefix *, and",
+        f"the check of the moment {result.key}",
     ]
-    if by_version:
-        words.append(
-            f"For {by_version} of them the bucket showed another version at that moment: recover "
-            f"these by version, as the manifest {check.manifest.key} names it (their state is not "
-            "`there`)."
-        )
-    return words
 
 
 def then(versions: Iterable[ObjectVersion], rule: Rule) -> Iterator[KeyThen]:

@@ -112,7 +112,7 @@ class CheckMomentOperator(RoomOperator):
     def _say_how(self, context: Context, result: MomentResult) -> None:
         from ledgerkeep.documents.moment import how_to_recover
 
-        words = how_to_recover(result.check, self.environment)
+        words = how_to_recover(result, self.environment)
         for line in words:
             self.log.info("%s", line)
         self.contribute(context, facts={"documents_recovery": " ".join(words)})

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ledgerkeep.documents.recovery.request import (
     DocumentRequest,
@@ -192,7 +192,8 @@ def _find(request: DocumentRequest, versions: Iterator[ObjectVersion]) -> _Found
         return _at_moment(goal, versions, named=bool(request.keys))
     if isinstance(goal, Undelete):
         return _deleted_within(goal, versions)
-    return _of_id(goal, versions)
+    # A manifest names a version of each key, and the decision is asked for that.
+    return _of_id(cast("ToVersion", goal), versions)
 
 
 def _at_moment(goal: ToMoment, versions: Iterator[ObjectVersion], *, named: bool) -> _Found:

@@ -180,9 +180,7 @@ def shortened(key: str) -> str:
     return f"{key[:half]}…{key[-half:]}"
 
 
-def _decisions(
-    catalog: Catalog, request: DocumentRequest, route: Route
-) -> Iterator[PlannedKey]:
+def _decisions(catalog: Catalog, request: DocumentRequest, route: Route) -> Iterator[PlannedKey]:
     source = versions_of(route.source, request)
     destination = (
         iter(()) if route.in_place else versions_of(route.destination, request, route.into)
