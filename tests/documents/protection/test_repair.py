@@ -234,6 +234,30 @@ def test_rules_for_other_keys_stay_and_documents_lose_only_what_harms_them() -> 
     }
 
 
+EXPIRING = {
+    "ID": "all",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "Expiration": {"Days": 9},
+}
+
+
+def test_last_rule_is_removed_where_it_is_known_what_that_removes(aws: None) -> None:
+    there = side(wanted())
+    there.bucket.client.put_bucket_lifecycle_configuration(
+        Bucket=BUCKET, LifecycleConfiguration={"Rules": [EXPIRING]}
+    )
+    assert "lifecycle" in [one.setting for one in put_right(there)]
+    assert check_settings([there]).grave == []
+
+
+def test_no_deletion_of_a_setting_is_sent_to_seaweedfs() -> None:
+    """There some of them delete the bucket."""
+    after, left = proposed(settings(SEAWEEDFS, lifecycle={"Rules": [EXPIRING]}), wanted())
+    assert "lifecycle" not in after
+    assert ("s3://documents: lifecycle: nothing is left of its rules: remove them by hand") in left
+
+
 def test_rule_to_the_replica_keeps_its_name_and_rules_to_others_stay() -> None:
     elsewhere = {
         "ID": "reports",
