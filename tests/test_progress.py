@@ -1,6 +1,6 @@
 """Progress lines: what a person who watches a recovery reads."""
 
-from ledgerkeep.progress import EstimatedProgress
+from ledgerkeep.progress import EstimatedProgress, LoggedCount
 
 
 class Clock:
@@ -40,3 +40,13 @@ def test_phase_without_a_total_is_told_without_a_share() -> None:
     progress = EstimatedProgress(lines.append, total=0, seconds=0)
     progress(0, None, "replay at 0/5000000")
     assert lines == ["replay at 0/5000000: 0 B, 0 s so far"]
+
+
+def test_counts_are_told_with_their_rate() -> None:
+    lines: list[str] = []
+    count = LoggedCount(lines.append, what="versions of shard 3 of 16", interval=0)
+    count(120_000)
+    assert lines[0].startswith("120,000 versions of shard 3 of 16, 0 s, ")
+    quiet = LoggedCount(lines.append, what="versions", interval=60)
+    quiet(1)
+    assert len(lines) == 1

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from include.bench.catalog import POINTS, catalog_rows
 from include.bench.chain import chain_rows
+from include.bench.documents_replica import REAL, SIMULATED, replica_rows
 from include.bench.incremental import incremental_rows
 from include.bench.measure import Row, compared, middle
 from include.bench.peers import PgBackRest, pg_basebackup, pgbackrest_version
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--streaming", type=int, default=30, help="seconds of WAL to stream")
     words = f"recovery points of a catalog; {POINTS} are seven years, and take ten minutes to make"
     parser.add_argument("--points", type=int, default=4_000, help=words)
+    parser.add_argument("--versions", type=int, default=REAL, help="versions of documents")
     given = parser.parse_args()
     console = Console(width=110)
     with stage(given.size_mb) as made:
@@ -44,6 +46,7 @@ def main() -> int:
             *streaming_rows(made, given.streaming, log),
             *_imports(made, log),
             *catalog_rows(given.points),
+            *replica_rows(SIMULATED, given.versions, log),
         ]
     table = Table(title=f"PostgreSQL {version}, {int(size) / 1e6:.0f} MB, S3 over TLS")
     for heading in ("what", "Ledgerkeep", "peer", "ratio of times"):

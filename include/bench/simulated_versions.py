@@ -1,12 +1,16 @@
 """Listings of any length as streams, the replica's with known differences."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from ledgerkeep.documents.replica.rules import Rules
 from ledgerkeep.storage.versions import ObjectVersion
-from tests.documents.replica.samples import NOON
 
-_OLD, _YOUNG = NOON - timedelta(days=3), NOON + timedelta(seconds=1)
+_NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+_OLD, _YOUNG = _NOON - timedelta(days=3), _NOON + timedelta(seconds=1)
+RULES = Rules(by_id=True, plain_etags=True, young_from=_NOON)
+"""How the two are compared: by ids, and what was written after noon is on its way."""
+
 _EVERY = 10_000
 """One difference of each kind in so many versions."""
 

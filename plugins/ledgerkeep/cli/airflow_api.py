@@ -31,6 +31,8 @@ class TaskState:
     """`none` before the scheduler has looked at it."""
     try_number: int
     started_at: str | None
+    map_index: int = -1
+    """Which one of a mapped task's instances; -1: the task is not mapped."""
 
     @property
     def waits_for_a_person(self) -> bool:
@@ -126,6 +128,7 @@ class AirflowApi:
                 state=one["state"] or "none",
                 try_number=one["try_number"],
                 started_at=one["start_date"],
+                map_index=one["map_index"],
             )
             for one in found
         ]
@@ -151,7 +154,12 @@ class AirflowApi:
     def log(self, run: DagRun, task: TaskState) -> list[str]:
         """The lines of a task's log, as far as it is written."""
         path = f"{self._path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
-        answer = self._call("GET", path, headers={"Accept": "application/json"})
+        answer = self._call(
+            "GET",
+            path,
+            params={"map_index": task.map_index},
+            headers={"Accept": "application/json"},
+        )
         return [_line(one) for one in answer["content"]]
 
     def _knows(self, dag_id: str) -> bool:

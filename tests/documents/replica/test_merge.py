@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 
+from include.bench.simulated_versions import known
 from ledgerkeep.documents.replica import merge as merging
 from ledgerkeep.documents.replica.differences import Difference, Tally
 from ledgerkeep.documents.replica.merge import merge
@@ -19,7 +20,6 @@ from ledgerkeep.errors import StorageError
 from ledgerkeep.storage.versions import ObjectVersion
 from tests.conftest import ROOT
 from tests.documents.replica.samples import BY_CONTENT, BY_ID, NOON, history
-from tests.documents.replica.simulated import known
 
 Stream = Iterable[ObjectVersion]
 
@@ -120,11 +120,10 @@ _MILLION = """
 import json, resource
 from ledgerkeep.documents.replica.differences import Tally
 from ledgerkeep.documents.replica.merge import merge
-from tests.documents.replica.samples import BY_ID
-from tests.documents.replica.simulated import simulated
+from include.bench.simulated_versions import RULES, simulated
 count, tally = 1_000_000, Tally()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for key in merge(simulated(count), simulated(count, replica=True), BY_ID, tally):
+for key in merge(simulated(count), simulated(count, replica=True), RULES, tally):
     for one in key.found:
         tally.note(one)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
