@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -110,7 +111,11 @@ def test_key_of_very_many_versions_is_compared_without_holding_them(
                 etag = f"{number + 10_000 * (number == other):032x}"
                 yield ObjectVersion("k", f"v{number}", old, 10, etag)
 
+    tracemalloc.start()
     found, tally = merged(versions(), versions(but=(3000, 1500), other=7), rules)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000
     kinds = sorted(f"{one.kind} {one.version_id}" for one in found)
     assert kinds == ["different v7", "missing v1500", "missing v3000"]
     assert tally.same == 2997
