@@ -18,7 +18,7 @@ INSTALLED = .venv/installed
 SANDBOX = $(VENV)/python -m include.sandbox
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo demo-database up down status test lint bench requirements clean compose-env
+.PHONY: help install demo demo-database demo-documents up down status test lint bench requirements clean compose-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo: $(INSTALLED) ## backup, WAL, proven restore and report, through a real sch
 
 demo-database: $(INSTALLED) ## incrementals, a deployment, an approved recovery, retention (KEEP=1, SIZE_MB=200)
 	$(SANDBOX) demo-database --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
+
+demo-documents: $(INSTALLED) ## documents lost, found missing, brought back to the moment before (KEEP=1, SIZE_MB=200)
+	$(SANDBOX) demo-documents --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
 
 up: $(INSTALLED) ## start the sandbox and leave it running (SIZE_MB=200)
 	$(SANDBOX) up --size-mb $(SIZE_MB)

@@ -46,7 +46,12 @@ def run(ours: Sandbox, *, size_mb: int, keep: bool) -> int:
 
 def _main_job(stage: Stage) -> None:
     """Run the four DAGs one after the other while a write load goes on."""
-    with write_load(stage.database, clients=_CLIENTS, rate=_TRANSACTIONS_PER_SECOND) as load:
+    with write_load(
+        stage.database,
+        clients=_CLIENTS,
+        rate=_TRANSACTIONS_PER_SECOND,
+        documents=stage.documents,
+    ) as load:
         runs = {action: stage.run(action) for action in STEPS}
     stage.console.print(f"{load.transactions} transactions were written meanwhile")
     outcome = _outcome(stage, runs[REPORT])

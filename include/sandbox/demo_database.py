@@ -6,31 +6,21 @@ it is started and counted. Last, retention: what it would do now, and, with the 
 demo's own backups, what it would have kept of fourteen months of the policy's schedule.
 """
 
-import shlex
-import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from include.sandbox import environment
+from include.sandbox.copies import Counts, count_copy, quiet_moment
 from include.sandbox.load import write_load
 from include.sandbox.retention_show import simulated_months
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.stage import Stage, perform
 from ledgerkeep.catalog.catalog import Catalog
 from ledgerkeep.catalog.models import BaseBackup
-from ledgerkeep.cli.airflow_api import AirflowApi, DagRun
+from ledgerkeep.cli.airflow_api import DagRun
 from ledgerkeep.cli.session import choose_cluster
-from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.errors import ProofMismatch
 from ledgerkeep.progress import format_bytes
-from ledgerkeep.recovery.handover import Handover, start_copy, stop_copy
-from ledgerkeep.worker import WorkerSettings
 
 FULL = "database_full_backup"
 INCREMENTAL = "database_incremental_backup"
@@ -43,9 +33,6 @@ RETENTION = "database_retention"
 NEEDS = [FULL, INCREMENTAL, WAL, BEFORE_DEPLOYMENT, VERIFIED, RECOVERY, VERIFICATION, RETENTION]
 
 _SECONDS_OF_WRITING = 3.0
-_COUNTED = ("loans", "payments", "ledger_lines", "documents_document")
-
-Counts = dict[str, int]
 
 
 def run(ours: Sandbox, *, size_mb: int, keep: bool) -> int:
@@ -59,7 +46,7 @@ def _family(stage: Stage) -> None:
     _write(stage)
     runs["first incremental"] = stage.run(INCREMENTAL)
     _write(stage)
-    moment, then = _moment(stage)
+    moment, then = quiet_moment(stage)
     _write(stage)
     runs["second incremental"] = stage.run(INCREMENTAL)
     runs["WAL"] = stage.run(WAL)
@@ -73,7 +60,7 @@ def _family(stage: Stage) -> None:
 
     # Back to the moment in between, with a second person's approval.
     recovery = _recover(stage, moment)
-    found = _count_copy(stage, recovery)
+    found = count_copy(stage, recovery)
     if found != then:
         raise ProofMismatch(f"the copy holds {found}, the database held {then} at {moment}")
 
@@ -87,32 +74,13 @@ def _family(stage: Stage) -> None:
 
 
 def _write(stage: Stage) -> None:
-    with write_load(stage.database, clients=2) as load:
+    with write_load(stage.database, clients=2, documents=stage.documents) as load:
         load.wait(_SECONDS_OF_WRITING)
     stage.console.print(f"{load.transactions} transactions were written")
 
 
-def _moment(stage: Stage) -> tuple[datetime, Counts]:
-    """A moment at which nobody writes, by the server's clock, and what the database holds then."""
-    with connect(stage.database) as connection:
-        then = _count(connection)
-        row = connection.execute("SELECT clock_timestamp()").fetchone()
-        # So that it lies before the next commit, whatever the clock's resolution.
-        connection.execute("SELECT pg_sleep(0.01)")
-    assert row is not None
-    return row[0].astimezone(UTC), then
-
-
-def _count(connection: Any) -> Counts:
-    found = {}
-    for name in _COUNTED:
-        row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-        found[name] = row[0]
-    return found
-
-
 def _recover(stage: Stage, moment: datetime) -> DagRun:
-    with _approving(stage) as approve:
+    with stage.approving() as approve:
         return stage.run(
             RECOVERY,
             {
@@ -123,58 +91,6 @@ def _recover(stage: Stage, moment: datetime) -> DagRun:
             },
             meanwhile=approve,
         )
-
-
-@contextmanager
-def _approving(stage: Stage) -> Iterator[Any]:
-    """What a second person does: approve whenever asked.
-
-    Airflow asks a second time where the answer came before its scheduler had seen that the asking
-    task left its worker: it then takes the resumed task for a killed one, and tries again.
-    """
-    secrets = stage.ours.state().secrets
-    approver = AirflowApi(stage.url, "approver", secrets.airflow_approver)
-    done = threading.Event()
-
-    def approve(run: DagRun) -> None:
-        while not done.wait(0.5):
-            waiting = [task.task_id for task in approver.tasks(run) if task.waits_for_a_person]
-            if waiting:
-                approver.answer(run, waiting[0], "Approve")
-                stage.console.print("the user `approver` approved it over the REST API")
-
-    threads: list[threading.Thread] = []
-
-    def start(run: DagRun) -> None:
-        threads.append(threading.Thread(target=approve, args=(run,), daemon=True))
-        threads[0].start()
-
-    try:
-        yield start
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
-def _count_copy(stage: Stage, recovery: DagRun) -> Counts:
-    """Start the copy with the commands of its handover, count, stop it, and remove it."""
-    handover = Handover.model_validate(stage.api.returned(recovery, "hand_over"))
-    settings = WorkerSettings()
-    stage.console.print(f"the copy: {shlex.join(handover.start)}", soft_wrap=True)
-    start_copy(handover, settings=settings)
-    try:
-        address = ServerAddress(
-            host=handover.socket_directory,
-            port=handover.port,
-            user=handover.user,
-            database=environment.DATABASE,
-        )
-        with connect(address) as connection:
-            return _count(connection)
-    finally:
-        stop_copy(handover, settings=settings)
-        shutil.rmtree(Path(handover.services).parent)
 
 
 def _backups(catalog: Catalog) -> list[BaseBackup]:

@@ -166,7 +166,7 @@ def make_loan_database(
     return f"{rows:,} rows of loan data, {uploaded:,} documents"
 
 
-def _start_stores(start: Start) -> str:
+def start_stores(start: Start) -> str:
     """Both regions, their buckets, and the replication between them, which needs all of these."""
     policies = load_policies(start.policies)
     here, vaults = environment.buckets_here(policies), environment.vault_buckets(policies)
@@ -290,4 +290,4 @@ def _answers(url: str, *, timeout: float = 5) -> bool:
 
 
 # Airflow takes longest, so it starts first.
-_STARTERS = (_start_airflow, _start_database, _start_stores, _start_aws)
+_STARTERS = (_start_airflow, _start_database, start_stores, _start_aws)

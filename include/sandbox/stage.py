@@ -4,8 +4,11 @@ A demo is a story told by runs of the real DAGs through the real scheduler. Noth
 DAG that was off before is off again, and a sandbox that was down before is stopped at the end.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -14,12 +17,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from include.sandbox import environment, sandbox
+from include.sandbox.documents import DocumentStore
+from include.sandbox.objectstore import Credentials
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.servers import protected_server
 from ledgerkeep.cli.airflow_api import AirflowApi, DagRun
 from ledgerkeep.cli.watch import Watcher
 from ledgerkeep.database.postgres.address import ServerAddress
-from ledgerkeep.errors import LedgerkeepError
+from ledgerkeep.errors import LedgerkeepError, RunFailed
+from ledgerkeep.evidence.chain import EvidenceLog
+from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.policy.load import load_policy
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.open import StoreAccess, open_store
@@ -63,6 +70,26 @@ class Stage:
         )
         return open_store(self.policy.storage, WorkerSettings(), access)
 
+    @property
+    def documents(self) -> DocumentStore:
+        """Production's documents, as the loan system uses them."""
+        state, held = self.ours.state(), self.policy.documents
+        assert held is not None
+        user = Credentials(state.secrets.store_key, state.secrets.store_secret)
+        return DocumentStore(environment.store_url(state.ports), user, held.bucket)
+
+    def evidence(self, run: DagRun) -> EvidenceRecord:
+        """The last record that a run left.
+
+        :raises RunFailed: it left none.
+        """
+        now = datetime.now(UTC)
+        written = EvidenceLog(self.store, self.policy).read(now - timedelta(days=1), now)
+        found = [record for record in written if record.run == run.name]
+        if not found:
+            raise RunFailed(f"{run.name} left no evidence", hint="look at its log in Airflow")
+        return found[-1]
+
     def run(
         self,
         action: str,
@@ -75,15 +102,63 @@ class Stage:
         :param meanwhile: told of the run as soon as it was started.
         :raises RunFailed: it did not pass.
         """
+        with self._started(action, conf) as run:
+            meanwhile(run)
+            Watcher(self.api, self.console).follow(run)
+        return run
+
+    def run_in_vain(self, action: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Run a check that has to find something, and so to fail.
+
+        :raises RunFailed: it passed.
+        """
+        with self._started(action, conf) as run:
+            try:
+                Watcher(self.api, self.console).follow(run)
+            except RunFailed:
+                return run
+        raise RunFailed(f"{run.name} passed, although there was something to find")
+
+    @contextmanager
+    def approving(self) -> Iterator[Callable[[DagRun], None]]:
+        """What a second person does: approve whenever asked.
+
+        Airflow asks a second time where the answer came before its scheduler had seen that the
+        asking task left its worker: it then takes the resumed task for a killed one, and tries
+        again.
+        """
+        approver = AirflowApi(self.url, "approver", self.ours.state().secrets.airflow_approver)
+        done = threading.Event()
+
+        def approve(run: DagRun) -> None:
+            while not done.wait(0.5):
+                waiting = [task.task_id for task in approver.tasks(run) if task.waits_for_a_person]
+                if waiting:
+                    approver.answer(run, waiting[0], "Approve")
+                    self.console.print("the user `approver` approved it over the REST API")
+
+        threads: list[threading.Thread] = []
+
+        def start(run: DagRun) -> None:
+            threads.append(threading.Thread(target=approve, args=(run,), daemon=True))
+            threads[0].start()
+
+        try:
+            yield start
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+    @contextmanager
+    def _started(self, action: str, conf: dict[str, Any] | None) -> Iterator[DagRun]:
+        """A run that was started; the DAG is as it was before afterwards."""
         dag_id = f"{ENVIRONMENT}_{action}"
         was_on = self.api.switch(dag_id, on=True)
         try:
-            run = self.api.trigger(dag_id, conf, prefix="demo")
-            meanwhile(run)
-            Watcher(self.api, self.console).follow(run)
+            yield self.api.trigger(dag_id, conf, prefix="demo")
         finally:
             self.api.switch(dag_id, on=was_on)
-        return run
 
 
 def perform(

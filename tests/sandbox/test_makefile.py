@@ -21,7 +21,17 @@ def make(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 def test_make_alone_lists_the_targets() -> None:
     said = make(ROOT).stdout
-    for target in ("install", "demo", "up", "down", "test", "lint", "bench", "clean"):
+    for target in (
+        "install",
+        "demo",
+        "demo-documents",
+        "up",
+        "down",
+        "test",
+        "lint",
+        "bench",
+        "clean",
+    ):
         assert f"make {target} " in said
 
 

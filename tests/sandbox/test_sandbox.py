@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.sandbox import database, objectstore, processes, sandbox
+from include.sandbox import database, objectstore, processes, sandbox, servers
 from include.sandbox.objectstore import Credentials, ObjectStoreServer
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.servers import protected_server
+from include.sandbox.servers import Start, protected_server
 from include.sandbox.state import State
 from ledgerkeep.database.postgres.address import connect
 
@@ -91,6 +91,28 @@ def test_status_tells_a_server_that_was_killed(ours: Sandbox) -> None:
         "replica  is down",
         "store    is down",
     ]
+
+
+def test_replication_is_turned_round_and_the_way_is_remembered(ours: Sandbox) -> None:
+    state = State()
+    start = Start(ours.home, ours.place(), state, ours.policies, 1, say=lambda line: None)
+    servers.start_stores(start)
+    assert ours.state().running == ["store", "replica", "replication-production"]
+    before = ours.state().servers["replication-production"]
+    said: list[str] = []
+    sandbox.replicate(ours, backwards=True, say=said.append)
+    bucket = "loan-management-documents-production"
+    assert said == [f"{bucket}-replica is replicated to {bucket}"]
+    after = ours.state()
+    assert after.replicates_backwards
+    assert before.process is None
+    assert after.running == ["store", "replica", "replication-production"]
+    backward = psutil.Process(after.servers["replication-production"].pid)
+    assert f"-a.path=/buckets/{bucket}-replica" in backward.cmdline()
+    backward.kill()
+    psutil.wait_procs([backward], timeout=10)
+    assert not sandbox.status(ours, say=said.append)
+    assert "replication-production is down" in said
 
 
 def test_down_without_a_sandbox_makes_none(tmp_path: Path) -> None:
