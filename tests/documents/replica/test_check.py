@@ -129,6 +129,18 @@ def test_beyond_the_bound_differences_stand_as_they_were_listed(stores: Stores) 
     ]
 
 
+def test_contents_that_only_a_closer_look_tells_are_looked_at_beyond_the_bound(
+    stores: Stores,
+) -> None:
+    """As with copies of ours under KMS: no ETag is that of the original."""
+    for number in range(3):
+        stores.put(f"k{number}", b"content", Metadata={"sha256": "aa"})
+        _upload_in_parts(stores, f"k{number}", b"content", Metadata={"sha256": "aa"})
+    checked, lines = check(stores, bounds=replace(BOUNDS, look_again=0))
+    assert lines == []
+    assert (checked.tally.looked_again, checked.tally.settled) == (3, 3)
+
+
 # -- contents that ETags do not tell
 
 

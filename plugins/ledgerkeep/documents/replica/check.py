@@ -4,7 +4,8 @@ Two listings that run for minutes see a bucket at different moments: what is rem
 replicated meanwhile looks like a difference. So each key that differs is listed once more on both
 sides, alone, right after each other; only what still differs is a difference. The same look settles
 contents whose ETags tell nothing (`contents`). Both looks cost a request or two per key, so both
-are bounded; what the bounds left out is counted by what told it, `listing` or `size and id`.
+are bounded; what the bounds left out is counted by what told it, `listing` or `size and id`. Only
+contents of which nothing else is known are always looked at.
 
 All differences go, as lines of JSON, into one object beside the evidence, which appears only when
 it is whole. A check that is killed leaves nothing, and starts anew.
@@ -30,6 +31,8 @@ from ledgerkeep.storage.port import ObjectStore, ObjectWriter, StoredObject
 from ledgerkeep.storage.versions import ObjectVersion, list_versions
 
 _BATCH = 256
+_ROUNDS = 3
+"""How often a key is listed again because a version of it was removed meanwhile."""
 
 Sample = list[tuple[ObjectVersion, ObjectVersion]]
 
@@ -171,7 +174,7 @@ class _SecondLook:
         with ThreadPoolExecutor(self._bounds.concurrency, "second look") as pool:
             while batch := list(islice(found, _BATCH)):
                 again, rest = _split(batch, left)
-                left -= len(again)
+                left -= sum(not one.unclear for one in again)
                 for differences in pool.map(self._again, again):
                     tally.looked_again += 1
                     tally.settled += not differences
@@ -201,7 +204,7 @@ class _SecondLook:
             # Removed since it was listed, as a lifecycle may; the next check tells.
             return True, "removed meanwhile"
 
-    def _again(self, first: KeyDifferences) -> list[Difference]:
+    def _again(self, first: KeyDifferences, rounds: int = _ROUNDS) -> list[Difference]:
         source = versions_of(self._pair.source, first.key)
         replica = versions_of(self._pair.replica, first.key)
         found = compare_history(source, replica, self._rules)
@@ -210,7 +213,10 @@ class _SecondLook:
             try:
                 settled = self._contents.settle(source, replica)
             except ObjectMissing:
-                return self._again(first)
+                # Removed since it was listed a moment ago.
+                if rounds:
+                    return self._again(first, rounds - 1)
+                settled = None
             if settled is None:
                 return [_unclear(first.key, source)]
             source, replica, how = settled
@@ -229,7 +235,15 @@ def versions_of(bucket: Bucket, key: str) -> list[ObjectVersion]:
 def _split(
     batch: list[KeyDifferences], left: int
 ) -> tuple[list[KeyDifferences], list[KeyDifferences]]:
-    return batch[: max(0, left)], batch[max(0, left) :]
+    """Which keys are looked at again, and which are not any more.
+
+    Those whose contents the ETags do not tell always are: without it nothing is known of them.
+    """
+    again, rest = [], []
+    for one in batch:
+        (again if one.unclear or left > 0 else rest).append(one)
+        left -= not one.unclear
+    return again, rest
 
 
 def _unclear(key: str, source: list[ObjectVersion]) -> Difference:

@@ -102,11 +102,10 @@ def _following(bucket: Bucket, prefix: str, left: list[int]) -> list[str]:
 
 def _next_key(bucket: Bucket, prefix: str, after: str) -> str | None:
     # Only what is not deleted: where to cut is a guess anyway, and this is cheaper for the store.
-    behind = {"StartAfter": after} if after else {}
     answer = bucket.ask(
         "list",
         lambda: bucket.client.list_objects_v2(
-            Bucket=bucket.name, Prefix=prefix, MaxKeys=1, **behind
+            Bucket=bucket.name, Prefix=prefix, StartAfter=after, MaxKeys=1
         ),
     )
     return next((found["Key"] for found in answer.get("Contents", [])), None)
