@@ -239,7 +239,7 @@ def _split(
 
     Those whose contents the ETags do not tell always are: without it nothing is known of them.
     """
-    again, rest = [], []
+    again, rest = list[KeyDifferences](), list[KeyDifferences]()
     for one in batch:
         (again if one.unclear or left > 0 else rest).append(one)
         left -= not one.unclear
