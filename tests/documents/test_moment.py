@@ -174,6 +174,11 @@ def test_documents_of_a_moment_are_found_after_everything_changed(archive: Archi
         ("overwritten", False),
         ("stays", True),
     ]
+    for key, version_id, *_ in lines:
+        source = {"Bucket": archive.bucket.name, "Key": key, "VersionId": version_id}
+        client = archive.bucket.client
+        client.copy_object(Bucket=archive.bucket.name, Key=key, CopySource=source)
+    assert moment(archive, at).not_current == 0
     sampled = restore_sample(archive.bucket, archive.catalog, check, run="test/1", count=10)
     assert (sampled.documents, sampled.stored_bytes) == (3, len("staysoverwrittendeleted"))
     place = "development/documents/samples/"

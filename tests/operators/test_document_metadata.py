@@ -17,8 +17,13 @@ from include.sandbox import objectstore
 from include.sandbox.place import Place
 from ledgerkeep.documents.metadata.apply import RowPlan
 from ledgerkeep.documents.moment import MomentCheck
+from ledgerkeep.documents.recovery.carry_out import carry_out
+from ledgerkeep.documents.recovery.plan import make_plan
+from ledgerkeep.documents.recovery.request import DocumentRequest, ToManifest
+from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.evidence.records import EvidenceRecord
+from ledgerkeep.hooks.connections import open_policy_documents
 from ledgerkeep.operators.application import CheckApplicationOperator
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.document_metadata import (
@@ -44,6 +49,7 @@ from ledgerkeep.operators.document_moment import (
     RestoreSampleOperator,
 )
 from ledgerkeep.operators.proof import ValidateCopyOperator
+from ledgerkeep.operators.recovery import HandOverOperator, RestoreApprovedOperator
 from ledgerkeep.operators.restore import (
     PlanRecoveryOperator,
     PrepareRoomOperator,
@@ -54,6 +60,7 @@ from ledgerkeep.operators.scenario import StateScenarioOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.operators.wal import ShipWalPastOperator
 from ledgerkeep.recovery.approval import APPROVED_PLAN
+from ledgerkeep.recovery.handover import Handover, start_copy, stop_copy
 from ledgerkeep.recovery.room import Room
 from ledgerkeep.worker import worker_settings
 from tests.conftest import Cluster
@@ -297,6 +304,32 @@ def test_database_and_documents_come_back_to_the_same_moment(both: Both) -> None
     assert list(worker_settings().rooms.iterdir()) == []
 
 
+def test_moment_between_an_object_and_its_row_is_recovered_by_what_the_row_needs(
+    both: Both,
+) -> None:
+    """The bucket showed the new object already; the row of that moment tells of the old one."""
+    both.store("a", b"new object, its row is not yet changed")
+    both.delete("b")
+    run = Run("production_test_one_moment_recovery")
+    common = moment_test(run)
+    key = run.do(CheckMomentOperator(task_id="check_documents", lost_fails=True, **common))
+    remove(run, common["plan"])
+    catalog = both.protected.catalog
+    checked = catalog.read(key, MomentCheck)
+    assert (checked.lost, checked.states["replaced"], checked.not_current) == (0, 2, 2)
+
+    bucket = open_policy_documents(catalog.policy)
+    route = Route(bucket, bucket)
+    request = DocumentRequest(prefix="", goal=ToManifest(moment_check=key))
+    plan = make_plan(catalog, request, route)
+    carry_out(catalog, plan, route, concurrency=2)
+    bodies = {
+        name: both.client.get_object(Bucket=both.bucket, Key=name)["Body"].read()
+        for name in ("a", "b")
+    }
+    assert bodies == {"a": b"a", "b": b"b"}
+
+
 def test_row_without_its_object_fails_the_restore_test_but_no_recovery(both: Both) -> None:
     both.cluster.execute(
         "UPDATE documents_document SET content_sha256 = repeat('0', 64) WHERE object_key = 'b'",
@@ -385,3 +418,39 @@ def test_copy_that_was_not_handed_over_is_not_touched(both: Both) -> None:
         recovery.do(PlanSideCopyOperator(task_id="plan_copy", **ENVIRONMENT))
     assert Room.find(directory) is not None
     remove(run, common["plan"])
+
+
+def test_rows_come_out_of_a_copy_that_was_handed_over_and_runs(both: Both) -> None:
+    """It belongs to a person: it is read, and neither started nor removed."""
+    back_up()
+    recovery = Run("production_database_point_in_time_recovery")
+    plan = recovery.do(PlanRecoveryOperator(task_id="plan", **ENVIRONMENT))
+    common = {"plan": plan, **ENVIRONMENT}
+    recovery.do(PrepareRoomOperator(task_id="prepare_room", **common))
+    restored = recovery.do(
+        RestoreApprovedOperator(task_id="restore", approval_required=False, **common)
+    )
+    told = recovery.do(HandOverOperator(task_id="hand_over", restored=restored, **common))
+    handover = Handover.model_validate(told)
+    (directory,) = worker_settings().rooms.iterdir()
+    both.cluster.execute("DELETE FROM documents_document", DATABASE)
+
+    form = {**FORM, "copy": str(directory), "keys": ["b"], "prefix": None}
+    run = Run("production_document_metadata_recovery", params=form)
+    copy = run.do(PlanSideCopyOperator(task_id="plan_copy", **ENVIRONMENT))
+    common = {"plan": copy, "copy": str(directory), **ENVIRONMENT}
+    assert run.do(PrepareSideCopyOperator(task_id="prepare_room", **common)) == str(directory)
+    assert run.do(RestoreSideCopyOperator(task_id="restore", **common)) == {}
+    rows = {**common, "restored": {}, "request": run.left["plan_copy", REQUEST]}
+    with pytest.raises(AirflowFailException, match="was handed over and does not run\nHint: start"):
+        run.do(PlanRowsOperator(task_id="plan", **rows))
+    start_copy(handover, settings=worker_settings())
+    try:
+        planned = run.do(PlanRowsOperator(task_id="plan", **rows))
+        apply = ApplyRowsOperator(task_id="apply", planned=planned, approval_required=False, **rows)
+        assert run.do(apply) == {"public.documents_document": 1}
+        run.do(RemoveRoomOperator(task_id="remove_room", plan=copy, **ENVIRONMENT))
+    finally:
+        stop_copy(handover, settings=worker_settings())
+    assert both.keys() == ["b"]
+    assert Room.find(directory) is not None

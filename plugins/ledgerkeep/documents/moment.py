@@ -30,7 +30,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal
@@ -76,7 +76,7 @@ class MomentCheck(Record):
     states: dict[str, int]
     """State → how many rows."""
     not_current: int
-    """Rows whose version is not what the bucket shows now: to be recovered."""
+    """Rows whose document the bucket shows with another content now, or not: to be recovered."""
     without_row: int
     """Objects that were shown at T, longer than the grace, and that no row named."""
     manifest: StoredObject
@@ -121,6 +121,15 @@ class KeyThen:
     """By the bucket, at T; may be a delete marker."""
     candidates: tuple[ObjectVersion, ...]
     """Versions up to T plus the skew, newest first."""
+    current: ObjectVersion | None = None
+    """What the bucket shows now; may be a delete marker."""
+
+    def shows(self, version: ObjectVersion) -> bool:
+        """Whether the bucket shows that version now, or one with the same mark of the content."""
+        now = self.current
+        if now is None or now.is_delete_marker:
+            return False
+        return (now.etag, now.size) == (version.etag, version.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,8 @@ class RowThen:
     how: str
     """How the content was compared; empty: it was not."""
     words: str = ""
+    is_current: bool = False
+    """Whether the bucket shows that content now."""
 
 
 @dataclass(frozen=True)
@@ -228,14 +239,16 @@ def then(versions: Iterable[ObjectVersion], rule: Rule) -> Iterator[KeyThen]:
     for key, those in groupby(versions, key=lambda one: one.key):
         shown: ObjectVersion | None = None
         candidates: list[ObjectVersion] = []
+        current: ObjectVersion | None = None
         for one in those:
+            current = current or one
             if one.modified_at > rule.at + rule.skew:
                 continue
             if shown is None and one.modified_at <= rule.at:
                 shown = one
             if not one.is_delete_marker and len(candidates) < _CANDIDATES:
                 candidates.append(one)
-        yield KeyThen(key, shown, tuple(candidates))
+        yield KeyThen(key, shown, tuple(candidates), current)
 
 
 def side_by_side(
@@ -282,7 +295,8 @@ def settle(
         except ObjectMissing:
             continue  # removed for good since it was listed
         if found.sha256 == row.sha256:
-            return _placed(row, version, stored, rule, found.how)
+            placed = _placed(row, version, stored, rule, found.how)
+            return replace(placed, is_current=stored.shows(version))
         if found.sha256 is None and unproven is None:
             unproven = version, found.how
     if unproven is not None:
@@ -355,7 +369,7 @@ class _Tally:
         if one.how:
             self.compared[one.how] += 1
         if version is not None:
-            self.not_current += not version.is_latest
+            self.not_current += not one.is_current
             manifest.add(
                 [
                     row.key,
@@ -363,7 +377,7 @@ class _Tally:
                     version.size,
                     row.sha256,
                     one.state,
-                    version.is_latest,
+                    one.is_current,
                 ]
             )
         if one.state in FINDINGS:
