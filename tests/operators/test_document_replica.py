@@ -17,6 +17,7 @@ from ledgerkeep.hooks.connections import open_policy_documents, open_policy_repl
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.document_replica import (
     READABLE,
+    TO_REPAIR,
     CompareReplicaShardOperator,
     CutReplicaShardsOperator,
     JudgeReplicaOperator,
@@ -227,6 +228,8 @@ def test_repair_needs_the_approval_of_exactly_these_differences(documents: Docum
     run = Run("staging_documents_replica_consistency")
     found = compare(run, repair="True")
     digest = run.left["sum_up", PLAN_DIGEST]
+    # The approval's task asks for it by this key.
+    assert run.left["sum_up", TO_REPAIR] == 4
     assert "3 |" in run.left["sum_up", READABLE]
     with pytest.raises(AirflowFailException, match="nobody has approved this repair"):
         repair(run, found, approval_required=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 READABLE = "readable_repair"
 """XCom key of what is proposed, in Markdown."""
 TO_REPAIR = "to_repair"
-"""Of what the summing task returns: how many differences the repair would put right."""
+"""XCom key, and of what the summing task returns: how many differences the repair puts right."""
 REPAIR_DIGEST = f"{{{{ ti.xcom_pull(task_ids='sum_up', key='{PLAN_DIGEST}') }}}}"
 REPAIR_BODY = f"""\
 {{{{ ti.xcom_pull(task_ids='sum_up', key='{READABLE}') }}}}
@@ -299,8 +299,10 @@ class SumUpReplicaOperator(DocumentReplicaOperator):
         if wanted:
             task.xcom_push(key=PLAN_DIGEST, value=summary.digest())
             task.xcom_push(key=READABLE, value=summary.readable(*self.pair.names))
+        to_repair = summary.tally.repairable if wanted else 0
+        task.xcom_push(key=TO_REPAIR, value=to_repair)
         return {
-            TO_REPAIR: summary.tally.repairable if wanted else 0,
+            TO_REPAIR: to_repair,
             "tally": summary.tally.to_plain(),
             "lines": [stored.model_dump(mode="json") for stored in summary.lines],
         }
