@@ -17,6 +17,7 @@ from ledgerkeep.errors import ObjectMissing
 from ledgerkeep.storage.failures import CLIENT_FAILURES, Request, translate
 from ledgerkeep.storage.patience import try_until
 from ledgerkeep.storage.port import ObjectHead, Retention
+from ledgerkeep.storage.quick import QuickSender
 from ledgerkeep.storage.ranges import RangeReader
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Bucket:
     """Parts or ranges in flight per object."""
     storage_class: str | None = None
     """Of everything that is created; None leaves it to the store, which takes STANDARD."""
+    quick: QuickSender | None = field(default=None, repr=False)
+    """For many small requests that send no body."""
 
     @property
     def location(self) -> str:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 from obstore.store import S3Store as RangeClient
 
 from ledgerkeep.errors import StorageError
@@ -25,6 +27,7 @@ from ledgerkeep.model import utc_now
 from ledgerkeep.policy.documents import Documents, Replica
 from ledgerkeep.policy.model import Storage
 from ledgerkeep.storage.bucket import Bucket
+from ledgerkeep.storage.quick import QuickSender
 from ledgerkeep.storage.ranges import RangeReader
 from ledgerkeep.storage.s3 import S3Store
 from ledgerkeep.worker import WorkerSettings
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT = 10
 _READ_TIMEOUT = 60
 _CONNECTIONS = 64
+_MOST_CONNECTIONS = 256
 _ASK_AGAIN = timedelta(minutes=6)
 _AWS_HOST = re.compile(r"s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?|s3\.amazonaws\.com")
 
@@ -96,6 +100,7 @@ def open_bucket(
         part_size=storage.part_size_mib * 1024 * 1024,
         concurrency=storage.concurrency,
         storage_class=storage_class,
+        quick=_quick_sender(session, storage, client),
     )
 
 
@@ -209,6 +214,29 @@ def _range_client(session: boto3.Session, storage: Storage, client: "S3Client") 
         retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
         credential_provider=_credentials_of(session),
     )
+
+
+def _quick_sender(
+    session: boto3.Session, storage: Storage, client: "S3Client"
+) -> QuickSender | None:
+    """The same endpoint, addressed as botocore does; None without credentials."""
+    credentials = session.get_credentials()
+    if credentials is None:
+        return None
+    endpoint = urlsplit(client.meta.endpoint_url)
+    # A certificate for one host name per bucket covers no name with a dot.
+    virtual = _is_virtual(client, storage) and "." not in storage.bucket
+    host = f"{storage.bucket}.{endpoint.netloc}" if virtual else endpoint.netloc
+    path = endpoint.path.rstrip("/") + ("" if virtual else f"/{storage.bucket}")
+    base = f"{endpoint.scheme}://{host}{path}"
+    http = URLLib3Session(
+        # The types of botocore's stubs are narrower than what it takes.
+        verify=os.environ.get("AWS_CA_BUNDLE") or True,  # type: ignore[arg-type]
+        proxies=get_environ_proxies(base),
+        timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),  # type: ignore[arg-type]
+        max_pool_connections=_MOST_CONNECTIONS,
+    )
+    return QuickSender(client, credentials.get_frozen_credentials, http, base=base)
 
 
 def _credentials_of(session: boto3.Session) -> Callable[[], "S3Credential"]:

@@ -29,9 +29,10 @@ from ledgerkeep.documents.recovery.proving import prove
 from ledgerkeep.documents.recovery.request import DocumentRequest
 from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.documents.recovery.scan import newest_of
+from ledgerkeep.documents.recovery.within import delete_within
 from ledgerkeep.errors import BucketMissing, ObjectConflict, StorageError, StoreUnavailable
 from ledgerkeep.model import Record
-from ledgerkeep.storage.versions import NULL_VERSION, ObjectVersion
+from ledgerkeep.storage.versions import ObjectVersion
 
 _TOGETHER = 1_000
 """Keys of one listing and one part of the journal."""
@@ -214,17 +215,7 @@ class _Work:
         if one.action == "copy":
             return _copied(one, self._copier.copy(one, now))
         destination, key = self._route.destination, self._route.into + one.key
-        on = {} if is_gone(now) else condition(now)
-        answer = destination.ask(
-            "delete",
-            lambda: destination.client.delete_object(
-                Bucket=destination.name,
-                Key=key,
-                **on,  # type: ignore[arg-type]
-            ),
-            key=key,
-        )
-        marker = answer.get("VersionId", NULL_VERSION)
+        marker = delete_within(destination, key, {} if is_gone(now) else condition(now))
         return Outcome(one.key, "removed", one.because, new_id=marker)
 
 

@@ -31,6 +31,7 @@ from ledgerkeep.documents.recovery.belongings import (
 )
 from ledgerkeep.documents.recovery.decide import PlannedKey, is_gone
 from ledgerkeep.documents.recovery.route import Route
+from ledgerkeep.documents.recovery.within import copy_within
 from ledgerkeep.errors import ObjectCorrupt
 from ledgerkeep.storage.failures import CORRUPT_HINT
 from ledgerkeep.storage.versions import NULL_VERSION, ObjectVersion
@@ -86,22 +87,8 @@ class Copier:
         if head is not None and not self.locks and lock_of(head):
             # SeaweedFS copies the lock along, asked or not.
             return self._through_worker(one, on)
-        answer = route.destination.ask(
-            "copy",
-            lambda: route.destination.client.copy_object(
-                Bucket=route.destination.name,
-                Key=key,
-                CopySource=self._named(one),  # type: ignore[arg-type]
-                MetadataDirective="COPY",
-                TaggingDirective="COPY",
-                **on,  # type: ignore[arg-type]
-                **protection(head, route.destination, locks=self.locks),
-            ),
-            key=key,
-        )
-        return Copied(
-            answer.get("VersionId", NULL_VERSION), _plain(answer["CopyObjectResult"]["ETag"])
-        )
+        parameters = {**on, **protection(head, route.destination, locks=self.locks)}
+        return Copied(*copy_within(route.destination, key, self._named(one), parameters))
 
     def _in_parts(self, one: PlannedKey, on: Mapping[str, str]) -> Copied:
         head = head_version(self.route.source, one.key, one.version_id)
@@ -297,7 +284,7 @@ def condition(now: ObjectVersion | None) -> dict[str, str]:
     """Create only over what was seen: a delete marker counts as nothing."""
     if now is None or is_gone(now) or not now.etag:
         return {"IfNoneMatch": "*"}
-    return {"IfMatch": now.etag}
+    return {"IfMatch": f'"{now.etag}"'}
 
 
 def check_read(
