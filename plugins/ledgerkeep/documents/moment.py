@@ -177,29 +177,19 @@ def check_moment(
     rule = Rule(at, documents.one_moment.clock_skew, grace)
     contents = ContentReader(bucket, read_limit=documents.one_moment.read_mib * _MEBIBYTE)
     prefix = keys.document_moment(catalog.environment, utc_now())
+    retention = catalog.retention("evidence")
     tally = _Tally(rule, progress)
-    versions = list_versions(bucket, documents.prefix)
+    versions = then(list_versions(bucket, documents.prefix), rule)
     with ExitStack() as stack:
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="contents")
         stack.callback(workers.shutdown, wait=True, cancel_futures=True)
-        retention = catalog.retention("evidence")
         manifest = open_lines(stack, catalog.store, prefix + MANIFEST, retention)
         findings = open_lines(stack, catalog.store, prefix + FOUND, retention)
-        pairs = tally.with_rows(side_by_side(stream_rows(address, table), then(versions, rule)))
+        pairs = tally.with_rows(side_by_side(stream_rows(address, table), versions))
         for one in _settled(pairs, rule, contents, workers):
             tally.take(one, manifest, findings)
-        check = MomentCheck(
-            at=at,
-            run=run,
-            checked_at=utc_now(),
-            row_count=tally.rows,
-            states=dict(tally.states),
-            not_current=tally.not_current,
-            without_row=tally.without_row,
-            manifest=manifest.commit(),
-            findings=findings.commit(),
-            compared=dict(tally.compared),
-            read_bytes=contents.read_bytes,
+        check = tally.record(
+            run, manifest.commit(), findings.commit(), read_bytes=contents.read_bytes
         )
     catalog.write(prefix + MOMENT, check, retention)
     return MomentResult(check, prefix + MOMENT, tally.first)
@@ -386,3 +376,21 @@ class _Tally:
                 self.first.append(f"{one.state}: row {row.id} {row.key!r}: {one.words}")
         if self.rows % _EVERY == 0:
             self.progress(self.rows, None, "document rows")
+
+    def record(
+        self, run: str, manifest: StoredObject, findings: StoredObject, *, read_bytes: int
+    ) -> MomentCheck:
+        """What was counted, as the record of the comparison."""
+        return MomentCheck(
+            at=self.rule.at,
+            run=run,
+            checked_at=utc_now(),
+            row_count=self.rows,
+            states=dict(self.states),
+            not_current=self.not_current,
+            without_row=self.without_row,
+            manifest=manifest,
+            findings=findings,
+            compared=dict(self.compared),
+            read_bytes=read_bytes,
+        )

@@ -61,8 +61,7 @@ def row_recovery_form() -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string"},
             title="Documents",
-            description="The object keys of their rows, one to a line. Or leave it empty and give "
-            "a prefix.",
+            description="The object keys of their rows, one to a line; or give a prefix.",
         ),
         "prefix": optional_text(
             maxLength=1024,

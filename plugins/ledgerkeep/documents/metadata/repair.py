@@ -112,10 +112,8 @@ def plan_repair(
                 person_lines.add([kind, key, row, why])
                 persons.add(f"{kind}: {key!r}: {why}")
                 continue
-            newest = newest_version(bucket, key)
-            newest_id = newest.version_id if newest is not None else None
             named = [version.version_id, version.size, version.etag]
-            repair_lines.add([key, row, named, newest_id])
+            repair_lines.add([key, row, named, _id_of(newest_version(bucket, key))])
             repairs.add(f"{key!r}: version {version.version_id} of {version.modified_at:%F %T}Z")
             size += version.size
         return RepairPlan(
@@ -223,7 +221,7 @@ def _put_back(
     if row is None or (row.sha256, row.size) != (planned.sha256, planned.size):
         return "row changed"
     newest = newest_version(bucket, key)
-    if (newest.version_id if newest else None) != newest_id:
+    if _id_of(newest) != newest_id:
         return "right" if _sha256(contents, newest) == row.sha256 else "object changed"
     try:
         copier.copy(wanted, newest)
@@ -235,6 +233,10 @@ def _put_back(
             hint="its former versions are untouched; compare them by hand",
         )
     return "restored"
+
+
+def _id_of(version: ObjectVersion | None) -> str | None:
+    return version.version_id if version is not None else None
 
 
 def _sha256(contents: ContentReader, version: ObjectVersion | None) -> str | None:
