@@ -181,7 +181,7 @@ def test_documents_of_a_moment_are_found_after_everything_changed(archive: Archi
     assert moment(archive, at).not_current == 0
     sampled = restore_sample(archive.bucket, archive.catalog, check, run="test/1", count=10)
     assert (sampled.documents, sampled.stored_bytes) == (3, len("staysoverwrittendeleted"))
-    place = "development/documents/samples/"
+    place = "development/restored-copies/"
     assert len(list(archive.catalog.store.list(place))) == 3
     assert remove_sample(archive.catalog, "test/1") == 3
     assert list(archive.catalog.store.list(place)) == []

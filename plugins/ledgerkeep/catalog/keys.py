@@ -21,7 +21,6 @@
         replica/{time}/…                     {shard}-{time}.jsonl: what differs; missing-{time}.csv
         moments/{time}/…                     manifest.zst, findings.zst; moment.json last
         differences/{time}/…                 rows.zst: a restored copy's rows against production's
-        samples/{run}/…                      documents that a restore test restored; removed again
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -203,11 +202,6 @@ def replica_missing(environment: str, at: datetime, written: datetime) -> str:
 def document_moment(environment: str, at: datetime) -> str:
     """Prefix of one comparison of a restored copy's rows with the objects of its moment."""
     return f"{environment}/documents/moments/{_moment(at)}/"
-
-
-def document_samples(environment: str) -> str:
-    """Prefix of the documents that restore tests restored, for as long as the tests last."""
-    return f"{environment}/documents/samples/"
 
 
 def row_difference(environment: str, at: datetime) -> str:

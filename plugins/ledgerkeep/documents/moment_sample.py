@@ -99,7 +99,7 @@ def choose(lines: Iterable[Any], count: int, *, seed: str) -> list[Any]:
 
 def _place(catalog: Catalog, run: str) -> str:
     tag = hashlib.sha256(run.encode()).hexdigest()[:16]
-    return f"{keys.document_samples(catalog.environment)}{tag}/"
+    return keys.restored_copy(catalog.environment, tag)
 
 
 def _is_cold(bucket: Bucket, key: str, version_id: str) -> bool:

@@ -237,31 +237,35 @@ class RemoveRoomOperator(RoomOperator):
 
 
 class RestoreJanitorOperator(LedgerkeepOperator):
-    """Remove test copies on this worker that outlived the time the policy keeps them."""
+    """Remove test copies that outlived the time the policy keeps them.
+
+    Those of databases lie on this worker, those of documents in the backup bucket.
+    """
 
     def execute(self, context: Context) -> list[str]:
         """Sweep."""
+        from ledgerkeep.catalog import keys
         from ledgerkeep.model import utc_now
         from ledgerkeep.recovery.janitor import remove_old_rooms
         from ledgerkeep.worker import worker_settings
 
+        keep, now = self.policy.restore_tests.keep_copies, utc_now()
         with self.ending_well(context):
-            removed = remove_old_rooms(
-                worker_settings().rooms,
-                keep=self.policy.restore_tests.keep_copies,
-                now=utc_now(),
+            removed = remove_old_rooms(worker_settings().rooms, keep=keep, now=now)
+            documents = self.catalog.store.delete_prefix(
+                keys.restored_copies(self.environment), older_than=now - keep
             )
         for room in removed:
             self.log.info("removed %s of %s", room.directory, room.run)
+        left = [f"a restored copy of {room.run} was" for room in removed]
+        if documents:
+            left.append(f"{documents} restored documents of a test were")
         self.contribute(
             context,
-            measurements={"removed_copies": len(removed)},
+            measurements={"removed_copies": len(removed), "removed_documents": documents},
             findings=[
-                {
-                    "what": f"a restored copy of {room.run} was left behind and has been removed",
-                    "severity": "warning",
-                }
-                for room in removed
+                {"what": f"{what} left behind and {_has(what)} been removed", "severity": "warning"}
+                for what in left
             ],
         )
         return [room.directory for room in removed]
