@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ledgerkeep.documents.recovery.route import Route
 from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.hooks.connections import open_policy_documents
+from ledgerkeep.model import utc_now
 from ledgerkeep.operators.application import CheckApplicationOperator
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.document_metadata import (
@@ -55,6 +57,7 @@ from ledgerkeep.operators.restore import (
     PrepareRoomOperator,
     RemoveRoomOperator,
     RestoreClusterOperator,
+    RestoreJanitorOperator,
 )
 from ledgerkeep.operators.scenario import StateScenarioOperator
 from ledgerkeep.operators.verdict import VerdictOperator
@@ -302,6 +305,25 @@ def test_database_and_documents_come_back_to_the_same_moment(both: Both) -> None
     assert record.facts["documents_manifest"].startswith(checked.manifest.key)
     assert record.measurements["sampled_documents"] == 2
     assert list(worker_settings().rooms.iterdir()) == []
+
+
+def test_documents_that_a_dead_test_left_behind_are_removed_by_the_janitor(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = both.protected.catalog.store
+    store.put("production/restored-copies/dead/1", b"1")
+    sweep = RestoreJanitorOperator(task_id="sweep", **ENVIRONMENT)
+    janitor = Run("production_restore_janitor")
+    janitor.do(sweep)
+    assert store.head("production/restored-copies/dead/1") is not None
+    tomorrow = utc_now() + timedelta(hours=25)
+    monkeypatch.setattr("ledgerkeep.model.utc_now", lambda: tomorrow)
+    janitor.do(sweep)
+    assert store.head("production/restored-copies/dead/1") is None
+    findings = janitor.contribution("sweep")["findings"]
+    assert [one["what"] for one in findings] == [
+        "1 restored documents were left behind and have been removed"
+    ]
 
 
 def test_moment_between_an_object_and_its_row_is_recovered_by_what_the_row_needs(

@@ -257,15 +257,15 @@ class RestoreJanitorOperator(LedgerkeepOperator):
             )
         for room in removed:
             self.log.info("removed %s of %s", room.directory, room.run)
-        left = [f"a restored copy of {room.run} was" for room in removed]
+        left = [
+            f"a restored copy of {room.run} was left behind and has been removed"
+            for room in removed
+        ]
         if documents:
-            left.append(f"{documents} restored documents of a test were")
+            left.append(f"{documents} restored documents were left behind and have been removed")
         self.contribute(
             context,
             measurements={"removed_copies": len(removed), "removed_documents": documents},
-            findings=[
-                {"what": f"{what} left behind and {_has(what)} been removed", "severity": "warning"}
-                for what in left
-            ],
+            findings=[{"what": what, "severity": "warning"} for what in left],
         )
         return [room.directory for room in removed]
