@@ -11,8 +11,8 @@ Nothing is removed from the replica, and a key that somebody else writes to ther
 from airflow.sdk import DAG
 
 from ledgerkeep.operators.dags import dag_arguments
-from ledgerkeep.operators.document_replica import (
-    CutReplicaShardsOperator,
+from ledgerkeep.operators.document_replica import CutReplicaShardsOperator
+from ledgerkeep.operators.document_replication import (
     ReplicateShardOperator,
     SumUpReplicationOperator,
 )

@@ -22,8 +22,10 @@ from ledgerkeep.operators.document_replica import (
     CutReplicaShardsOperator,
     JudgeReplicaOperator,
     RepairReplicaOperator,
-    ReplicateShardOperator,
     SumUpReplicaOperator,
+)
+from ledgerkeep.operators.document_replication import (
+    ReplicateShardOperator,
     SumUpReplicationOperator,
 )
 from ledgerkeep.policy.load import load_environment

@@ -1,4 +1,4 @@
-"""Operators of the documents' replica: compare it in shards, repair it, keep it in step."""
+"""Operators of the documents' replica: cut its keys into shards, compare them, repair it."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class CutReplicaShardsOperator(DocumentReplicaOperator):
         return [{"began": began, **shard.to_plain()} for shard in shards]
 
 
-class _ShardOperator(DocumentReplicaOperator):
+class ReplicaShardOperator(DocumentReplicaOperator):
     """Work on one range of keys.
 
     :param shard: one of what `CutReplicaShardsOperator` returned (mapped)
@@ -169,7 +169,7 @@ class _ShardOperator(DocumentReplicaOperator):
         return datetime.fromisoformat(plain.pop("began")), Shard(**plain)
 
 
-class CompareReplicaShardOperator(_ShardOperator):
+class CompareReplicaShardOperator(ReplicaShardOperator):
     """Compare one range of keys, and write down what differs.
 
     Returns the counts, a few examples, and the object with all differences.
@@ -352,7 +352,7 @@ class RepairReplicaOperator(DocumentReplicaOperator):
                 concurrency=section.concurrency,
                 step=self.counting("keys"),
             )
-        _report(self, context, brought)
+        report_copied(self, context, brought)
         return brought.to_plain()
 
     def _summary(self) -> Summary:
@@ -387,79 +387,6 @@ class JudgeReplicaOperator(DocumentReplicaOperator):
         return left
 
 
-class ReplicateShardOperator(_ShardOperator):
-    """Bring the replica of one range of keys up to date.
-
-    Which keys that are, a comparison tells. Returns what was done.
-    """
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, append, compare again."""
-        from ledgerkeep.documents.replica.repair import Repairer, replicate_shard
-
-        began, shard = self.work()
-        section = self.replication
-        with self.ending_well(context):
-            repairer = Repairer(
-                self.pair,
-                self.rules(began, None),
-                read_bytes=section.read_mib * 1024 * 1024,
-                other_account=self.replica.account_id is not None,
-            )
-            tally, brought = replicate_shard(
-                repairer,
-                shard,
-                concurrency=section.concurrency,
-                step=self.counting(f"versions of {shard.words}"),
-            )
-        self.log.info(
-            "%s: %d versions compared, %d copied (%d bytes), %d delete markers",
-            shard.words,
-            tally.source_versions,
-            brought.versions,
-            brought.bytes,
-            brought.markers,
-        )
-        return {"of": shard.of, "tally": tally.to_plain(), "brought": brought.to_plain()}
-
-
-class SumUpReplicationOperator(DocumentReplicaOperator):
-    """Sum up what was copied; succeed only if every key is up to date.
-
-    :param replicated: what the shards' tasks returned (templated)
-    """
-
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "replicated")
-
-    def __init__(self, *, replicated: Any, **kwargs: Any) -> None:
-        super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
-        self.replicated = replicated
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Sum up."""
-        from ledgerkeep.documents.replica.differences import Tally
-        from ledgerkeep.documents.replica.repair import Brought
-
-        shards = list(self.replicated or [])
-        tally, brought = Tally(), Brought()
-        for one in shards:
-            tally.add(Tally.from_plain(one["tally"]))
-            brought.add(Brought(**one["brought"]))
-        self.contribute(context, measurements={"versions_compared": tally.source_versions})
-        _report(self, context, brought)
-        wanted = shards[0]["of"] if shards else 0
-        if not shards or len(shards) < wanted:
-            what = f"only {len(shards)} of {wanted or 'all'} shards were brought up to date"
-            self.contribute(context, findings=[{"what": what, "severity": "critical"}])
-            raise AirflowFailException(f"{what}\nHint: the logs of the tasks that failed say why")
-        if brought.failed or brought.diverged:
-            raise AirflowFailException(
-                f"{brought.failed + brought.diverged:,} keys of {self.pair.names[1]} are not up to "
-                "date\nHint: the evidence names some of them, and why"
-            )
-        return brought.to_plain()
-
-
 def _summary_of(found: dict[str, Any]) -> Summary:
     from ledgerkeep.documents.replica.differences import Tally
     from ledgerkeep.documents.replica.summary import Summary
@@ -469,7 +396,7 @@ def _summary_of(found: dict[str, Any]) -> Summary:
     return Summary(Tally.from_plain(found["tally"]), lines)
 
 
-def _report(task: LedgerkeepOperator, context: Context, brought: Any) -> None:
+def report_copied(task: LedgerkeepOperator, context: Context, brought: Any) -> None:
     """What was copied, and what could not be, as evidence."""
     examples = ", ".join(brought.examples)
     findings = []
