@@ -11,6 +11,7 @@ from rich.table import Table
 
 from include.bench.catalog import POINTS, catalog_rows
 from include.bench.chain import chain_rows
+from include.bench.documents import DOCUMENTS, document_rows
 from include.bench.documents_replica import REAL, SIMULATED, replica_rows
 from include.bench.incremental import incremental_rows
 from include.bench.measure import Row, compared, middle
@@ -30,6 +31,8 @@ def main() -> int:
     words = f"recovery points of a catalog; {POINTS} are seven years, and take ten minutes to make"
     parser.add_argument("--points", type=int, default=4_000, help=words)
     parser.add_argument("--versions", type=int, default=REAL, help="versions of documents")
+    words = "documents of a bulk recovery"
+    parser.add_argument("--documents", type=int, default=DOCUMENTS, help=words)
     given = parser.parse_args()
     console = Console(width=110)
     with stage(given.size_mb) as made:
@@ -46,6 +49,7 @@ def main() -> int:
             *streaming_rows(made, given.streaming, log),
             *_imports(made, log),
             *catalog_rows(given.points),
+            *document_rows(given.documents),
             *replica_rows(SIMULATED, given.versions, log),
         ]
     table = Table(title=f"PostgreSQL {version}, {int(size) / 1e6:.0f} MB, S3 over TLS")
