@@ -2,8 +2,8 @@
 
 The loan system writes loans and documents, and the second region follows. Then an accident: all
 documents below a prefix are deleted, others are overwritten. The check of rows against objects
-finds it. The database is recovered to the moment before, as a copy, and the run says which versions
-its rows need; the documents are brought back to the same moment. Both recoveries are approved by a
+finds it. The database is recovered to the moment before, as a copy, and the run writes down which
+versions its rows need; the documents are brought back to these. Both recoveries are approved by a
 second person over the REST API. Then the check finds nothing any more, the rows of the copy are
 those that were counted at that moment, and the replica holds every version of all this.
 
@@ -75,8 +75,9 @@ def _family(stage: Stage) -> None:
     counted = count_copy(stage, copy)
     if counted != then:
         raise ProofMismatch(f"the copy holds {counted}, the database held {then} at {moment}")
+    versions = str(stage.api.returned(copy, "check_documents"))
     recovery = _recover(
-        stage, RECOVERY, {"goal": "moment", "moment": moment.isoformat(), "prefix": "*"}
+        stage, RECOVERY, {"goal": "manifest", "moment_check": versions, "prefix": "*"}
     )
 
     # Do rows and objects agree again, and does the second region hold all of it?
@@ -101,9 +102,8 @@ def _accident(stage: Stage) -> Accident:
     """Delete what lies below a prefix, and overwrite some of the rest."""
     with connect(stage.database) as connection:
         keys = [key for (key,) in connection.execute(_KEYS)]
-    # The packages around one in the middle: ten of few, a hundred of many.
-    digits = 9 if len(keys) < 1000 else 8
-    prefix = keys[len(keys) // 2][: len("documents/") + digits]
+    # A hundred packages, with one from the middle among them.
+    prefix = keys[len(keys) // 2][: len("documents/00000000")]
     doomed = [key for key in keys if key.startswith(prefix)]
     rest = [key for key in keys if not key.startswith(prefix)]
     victims = random.sample(rest, min(_OVERWRITTEN, len(rest)))
@@ -144,14 +144,19 @@ def _table(
     copy = evidence["copy"]
     rows = ", ".join(f"{count:,} {name}" for name, count in then.items())
     table.add_row("the database", f"as at {moment.isoformat()}, in {_rto(copy)}\n{rows}, as then")
-    table.add_row("its documents", copy.facts.get("documents_recovery", ""))
+    needed = copy.measurements
+    table.add_row(
+        "its documents",
+        f"{needed['documents_there']:,.0f} of {needed['document_rows']:,.0f} rows have their "
+        f"version of that moment, {needed['documents_to_recover']:,.0f} are to be brought back",
+    )
     recovery = evidence["recovery"]
     figures = recovery.measurements
     table.add_row(
         "brought back",
         f"{figures['planned_documents']:,.0f} documents, "
         f"{format_bytes(int(figures['copied_bytes']))}, in {_rto(recovery)}, "
-        f"approved by {recovery.facts['approved_by']}",
+        f"approved by {recovery.facts['answered_by']}",
     )
     table.add_row("proven", recovery.facts["proofs"])
     after = evidence["afterwards"].measurements
