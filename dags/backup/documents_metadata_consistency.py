@@ -18,12 +18,11 @@ from airflow.sdk import DAG, Param
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_metadata import (
     REPAIR_BODY,
-    TO_REPAIR,
     CheckMetadataOperator,
     PlanMetadataRepairOperator,
     RepairMetadataOperator,
 )
-from ledgerkeep.operators.repair import ApproveRepairOperator
+from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 

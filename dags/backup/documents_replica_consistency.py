@@ -19,14 +19,13 @@ from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_replica import (
     REPAIR_BODY,
     REPAIR_DIGEST,
-    TO_REPAIR,
     CompareReplicaShardOperator,
     CutReplicaShardsOperator,
     JudgeReplicaOperator,
     RepairReplicaOperator,
     SumUpReplicaOperator,
 )
-from ledgerkeep.operators.repair import ApproveRepairOperator
+from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 

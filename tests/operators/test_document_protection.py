@@ -11,6 +11,8 @@ import pytest
 import yaml
 from moto import mock_aws
 
+from ledgerkeep.operators.repair import TO_REPAIR
+
 from tests.operators.runs import Run  # isort: skip - before Airflow
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -181,6 +183,7 @@ def test_approved_repair_puts_both_buckets_right(account: None) -> None:
     checked = check(run, repair=True)
     assert checked[TO_REPAIR] == 16
     assert f"s3://{HERE}: versioning" in run.left["settings", READABLE]
+    assert run.left["settings", TO_REPAIR] > 0
     answer = approved(run, checked)
     assert answer["answered_by"] == "bea (id 7)"
 

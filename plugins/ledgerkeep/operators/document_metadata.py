@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
+from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 READABLE = "readable"
 """XCom key of the repair in Markdown, for whoever approves it."""
-TO_REPAIR = "to_repair"
-"""XCom key of how many documents the repair would put back."""
 REPAIR_BODY = f"""\
 {{{{ ti.xcom_pull(task_ids='plan', key='{READABLE}') }}}}
 

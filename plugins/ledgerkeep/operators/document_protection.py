@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.base import LedgerkeepOperator
+from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 READABLE = "readable_repair"
 """XCom key of the proposed changes in Markdown."""
 OUTLINE = "outline"
-TO_REPAIR = "to_repair"
-"""Of what the settings' task returns: how many changes the repair would make."""
 OUTLINE_DIGEST = f"{{{{ ti.xcom_pull(task_ids='settings', key='{PLAN_DIGEST}') }}}}"
 REPAIR_BODY = f"""\
 {{{{ ti.xcom_pull(task_ids='settings', key='{READABLE}') }}}}
@@ -134,6 +133,7 @@ class CheckDocumentSettingsOperator(DocumentProtectionOperator):
             task.xcom_push(key=READABLE, value=readable(checked))
             task.xcom_push(key=PLAN_DIGEST, value=changes.digest())
         to_repair = len(changes.changes) if changes else 0
+        context["ti"].xcom_push(key=TO_REPAIR, value=to_repair)
         if checked.grave and not to_repair:
             raise AirflowFailException(words_of_grave(checked))
         return {

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
+from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 READABLE = "readable_repair"
 """XCom key of what is proposed, in Markdown."""
-TO_REPAIR = "to_repair"
-"""XCom key, and of what the summing task returns: how many differences the repair puts right."""
 REPAIR_DIGEST = f"{{{{ ti.xcom_pull(task_ids='sum_up', key='{PLAN_DIGEST}') }}}}"
 REPAIR_BODY = f"""\
 {{{{ ti.xcom_pull(task_ids='sum_up', key='{READABLE}') }}}}

@@ -15,12 +15,11 @@ from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_protection import (
     OUTLINE_DIGEST,
     REPAIR_BODY,
-    TO_REPAIR,
     CheckDocumentSettingsOperator,
     CheckDocumentVersionsOperator,
     RepairDocumentSettingsOperator,
 )
-from ledgerkeep.operators.repair import ApproveRepairOperator
+from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 
 if TYPE_CHECKING:

@@ -14,6 +14,12 @@ from ledgerkeep.operators.approval import ApproveOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+TO_REPAIR = "to_repair"
+"""XCom key under which a check leaves how many changes its repair would make.
+
+A key of its own: an element of what a task returned cannot be picked by `XComArg`.
+"""
+
 
 class ApproveRepairOperator(ApproveOperator):
     """Ask a second person if there is something to repair.
