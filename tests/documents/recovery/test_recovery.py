@@ -7,11 +7,13 @@ import pytest
 
 from include.sandbox import objectstore
 from include.sandbox.objectstore import ObjectStoreServer
-from ledgerkeep.documents.recovery.copying import Copier
+from ledgerkeep.documents.recovery.copying import Copied, Copier
+from ledgerkeep.documents.recovery.decide import PlannedKey
 from ledgerkeep.documents.recovery.request import DocumentRequest, ToMoment, ToVersion, Undelete
 from ledgerkeep.documents.recovery.route import Route
-from ledgerkeep.errors import ObjectCorrupt, StoreUnavailable, TargetUnreachable
+from ledgerkeep.errors import ObjectCorrupt, RecoveryError, StoreUnavailable, TargetUnreachable
 from ledgerkeep.model import utc_now
+from ledgerkeep.storage.versions import ObjectVersion
 from tests.documents.recovery.support import Ward, ward
 
 pytestmark = pytest.mark.integration
@@ -342,3 +344,60 @@ def test_a_store_that_does_not_answer_stops_it_all(
         there.carry_out(plan, Route(away, away))
     there.carry_out(plan)
     assert there.get("a") == b"1"
+
+
+@pytest.mark.parametrize("on_conflict", ["leave", "overwrite"])
+def test_what_is_written_in_the_last_moment_is_seen_by_the_store(
+    there: Ward, on_conflict: str
+) -> None:
+    """After the last listing, right before the copy: its condition does not hold any more."""
+    there.put("deleted", b"1")
+    there.put("changed", b"1")
+    then = moment(there)
+    there.delete("deleted")
+    there.put("changed", b"2")
+    plan = there.plan(
+        DocumentRequest(
+            keys=("changed", "deleted"), goal=ToMoment(at=then), on_conflict=on_conflict
+        )
+    )
+    seen: set[str] = set()
+
+    class Meddled(Copier):
+        def copy(self, one: PlannedKey, now: ObjectVersion | None) -> Copied:
+            if one.key not in seen:
+                seen.add(one.key)
+                there.put(one.key, b"work")
+            return super().copy(one, now)
+
+    done = there.carry_out(plan, copier=Meddled(there.route, asks_head=False))
+    if on_conflict == "leave":
+        assert done.outcomes == {"conflict": 2}
+        assert there.contents("d") == {"deleted": b"work"}
+        assert there.get("changed") == b"work"
+    else:
+        assert done.outcomes == {"copied": 2}
+        assert there.get("changed") == there.get("deleted") == b"1"
+
+
+def test_what_is_written_after_a_copy_is_reported_as_overtaken(there: Ward) -> None:
+    there.put("a", b"1")
+    then = moment(there)
+    there.delete("a")
+    plan = there.plan(DocumentRequest(keys=("a",), goal=ToMoment(at=then)))
+    there.carry_out(plan)
+    there.put("a", b"newer")
+    report = there.report(plan)
+    assert (report.overtaken, report.overtaken_keys) == (["a"], 1)
+    assert report.proofs == {"overtaken": 1}
+    assert there.get("a") == b"newer"
+
+
+def test_report_before_the_end_is_refused(there: Ward) -> None:
+    there.put("a", b"1")
+    then = moment(there)
+    there.delete("a")
+    plan = there.plan(DocumentRequest(keys=("a",), goal=ToMoment(at=then)))
+    with pytest.raises(RecoveryError) as refused:
+        there.report(plan)
+    assert refused.value.message == f"the recovery {plan.id} was not carried out to its end"
