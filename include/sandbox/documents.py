@@ -70,12 +70,17 @@ class DocumentStore:
         self._client = S3Store(
             bucket,
             config={
-                "endpoint": endpoint,
+                # By its most particular name, above whatever the shell has for AWS itself.
+                "aws_endpoint_url_s3": endpoint,
                 "region": REGION,
-                "access_key_id": user.access_key,
-                "secret_access_key": user.secret_key,
                 "virtual_hosted_style_request": False,
                 "server_side_encryption": "AES256",
+            },
+            credential_provider=lambda: {
+                "access_key_id": user.access_key,
+                "secret_access_key": user.secret_key,
+                "token": None,
+                "expires_at": None,
             },
             client_options={"allow_http": True},
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},

@@ -96,6 +96,18 @@ def test_an_object_has_what_an_application_gives_it(
 
 
 @pytest.mark.integration
+def test_what_the_shell_has_for_aws_itself_changes_nothing(
+    s3: ObjectStoreServer, bucket: str, held: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "mine")
+    DocumentStore(s3.endpoint, s3.user, bucket).put(document(KEYS[0]))
+    assert len(list(list_versions(held))) == 1
+
+
+@pytest.mark.integration
 def test_rows_and_objects_agree_after_the_load_was_stopped(
     loans: ServerAddress, store: DocumentStore, held: Bucket
 ) -> None:
