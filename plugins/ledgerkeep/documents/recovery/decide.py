@@ -14,7 +14,7 @@ The versions are read once and not kept, so that a key with a million of them co
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, cast
@@ -62,7 +62,7 @@ class PlannedKey:
 
     def as_plain(self) -> dict[str, Any]:
         """What differs from the defaults, for a line of JSON."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", 0, False)}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True, slots=True)

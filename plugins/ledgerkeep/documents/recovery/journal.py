@@ -12,7 +12,7 @@ failed); what was done before is then found again in the bucket.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ledgerkeep.documents.recovery.lines import pack, unpack
@@ -43,7 +43,7 @@ class Outcome:
 
     def as_plain(self) -> dict[str, Any]:
         """What differs from the defaults, for a line of JSON."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", 0, False)}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
 
 
 class Journal:
