@@ -27,7 +27,11 @@ def ours() -> Iterator[Sandbox]:
 
 
 def _policies(directory: Path) -> Path:
-    """As they are shipped, but staging ships its WAL without end, and is soon sure of an outage."""
+    """As they are shipped, but for what would take too long to be seen.
+
+    Staging ships its WAL without end, and is soon sure of an outage; production's replica has
+    seconds instead of an hour before a version counts as missing.
+    """
     shutil.copytree(environment.POLICIES, directory)
     staging = directory / "staging.yaml"
     policy = yaml.safe_load(staging.read_text())
@@ -37,4 +41,8 @@ def _policies(directory: Path) -> Path:
     }
     policy["documents"]["failover"]["watch"] |= {"schedule": None, "interval": "1s"}
     staging.write_text(yaml.safe_dump(policy))
+    production = directory / "production.yaml"
+    policy = yaml.safe_load(production.read_text())
+    policy["alerts"]["replication_lag"] = "5s"
+    production.write_text(yaml.safe_dump(policy))
     return directory

@@ -11,8 +11,6 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from ledgerkeep.operators.repair import TO_REPAIR
-
 from tests.operators.runs import Run  # isort: skip - before Airflow
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -22,12 +20,11 @@ from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.operators.approval import PLAN_DIGEST
 from ledgerkeep.operators.document_protection import (
     READABLE,
-    TO_REPAIR,
     CheckDocumentSettingsOperator,
     CheckDocumentVersionsOperator,
     RepairDocumentSettingsOperator,
 )
-from ledgerkeep.operators.repair import ApproveRepairOperator
+from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from tests.conftest import ROOT
 from tests.operators.conftest import Protected, connection
@@ -181,9 +178,8 @@ def test_critical_drift_fails_the_run_and_each_property_is_a_line(account: None)
 def test_approved_repair_puts_both_buckets_right(account: None) -> None:
     run = Run(DAG)
     checked = check(run, repair=True)
-    assert checked[TO_REPAIR] == 16
+    assert checked[TO_REPAIR] == run.left["settings", TO_REPAIR] == 16
     assert f"s3://{HERE}: versioning" in run.left["settings", READABLE]
-    assert run.left["settings", TO_REPAIR] > 0
     answer = approved(run, checked)
     assert answer["answered_by"] == "bea (id 7)"
 
