@@ -225,6 +225,8 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # Whoever answers an approval by script waits for some of these.
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         # A long copy on two busy cores must not be mistaken for a dead API.
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",

@@ -19,6 +19,10 @@ _HINTS = {
     404: "does the policy of that environment enable it? look at the DAGs in Airflow",
 }
 
+_ROUNDS = 4
+"""The heartbeat that is seen first may be an old one, and the next one's round may have begun before
+the question."""
+
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -145,9 +149,13 @@ class AirflowApi:
     def answer(self, run: DagRun, task_id: str, option: str) -> None:
         """Answer a task that waits for a person, as the user of this session.
 
+        Not at once: a task that is resumed before the scheduler has seen it leave its worker is
+        taken for a killed one, and asks again (Airflow 3.3). So the scheduler may go round first.
+
         :param option: `Approve` or `Reject`, for an approval.
         :raises AirflowRefused: it does not wait, was answered already, or the user may not.
         """
+        self._let_the_scheduler_go_round()
         path = f"{self._path(run)}/taskInstances/{task_id}/-1/hitlDetails"
         self._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
@@ -161,6 +169,23 @@ class AirflowApi:
             headers={"Accept": "application/json"},
         )
         return [_line(one) for one in answer["content"]]
+
+    def _let_the_scheduler_go_round(self) -> None:
+        """Return after some of its heartbeats; each is sent at the end of a round."""
+        before = ""
+        for _ in range(_ROUNDS):
+            while (beat := self._heartbeat()) == before:
+                sleep(0.2)
+            before = beat
+
+    def _heartbeat(self) -> str:
+        scheduler = self._call("GET", "/api/v2/monitor/health")["scheduler"]
+        if scheduler["status"] != "healthy":
+            raise AirflowRefused(
+                "airflow's scheduler is down, so nothing would come of an answer",
+                hint="start the scheduler, then answer",
+            )
+        return str(scheduler["latest_scheduler_heartbeat"])
 
     def _knows(self, dag_id: str) -> bool:
         return self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK
