@@ -20,8 +20,8 @@ _HINTS = {
 }
 
 _ROUNDS = 4
-"""The heartbeat that is seen first may be an old one, and the next one's round may have begun before
-the question."""
+"""Heartbeats to wait for: the first that is seen may be an old one, and the round of the next may
+have begun before the question."""
 
 FINISHED = frozenset({"success", "failed"})
 
