@@ -339,7 +339,7 @@ class ReverseReplicationOperator(FailoverOperator):
 
     def execute(self, context: Context) -> bool:
         """Set it, where the store has such rules and the policy names a role."""
-        from ledgerkeep.documents.failover.reverse import replicate, replication_to
+        from ledgerkeep.documents.failover.reverse import replicate, rule_to
 
         role = self.section.replication_role_arn
         if not self.switched or role is None:
@@ -347,15 +347,14 @@ class ReverseReplicationOperator(FailoverOperator):
             return False
         there, here = self.sections
         _, bucket = self.sides
-        configuration = replication_to(
+        rule = rule_to(
             there.bucket,
-            role_arn=role,
             encryption=there.encryption,
             account_id=getattr(there, "account_id", None),
             prefix=self.prefix,
         )
         with self.ending_well(context):
-            done = replicate(bucket, configuration)
+            done = replicate(bucket, rule, role)
         what = (
             f"{here.bucket} replicates to {there.bucket}"
             if done
