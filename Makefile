@@ -51,7 +51,7 @@ down: $(INSTALLED) ## stop the sandbox; its data stay
 status: $(INSTALLED) ## say what of the sandbox runs
 	$(SANDBOX) status
 
-test: $(INSTALLED) ## run every test, as many files side by side as there are cores (4 at most)
+test: $(INSTALLED) ## run every test, files side by side, one more than there are cores (4 at most)
 	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## check style, types and the direction of imports

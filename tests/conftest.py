@@ -36,6 +36,11 @@ class FilesSideBySide(LoadFileScheduling):
         return str(Path(file).parent) if "end_to_end" in file else file
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: the end-to-end tests mostly wait for Airflow."""
+    return min(4, len(os.sched_getaffinity(0)) + 1)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesSideBySide:
     """How the tests are shared out among the processes of a run."""
     return FilesSideBySide(config, log)

@@ -150,6 +150,7 @@ def test_approved_recovery_passes_and_every_task_did(recoveries: Recoveries) -> 
             "restore",
             "validate",
             "check_application",
+            "check_documents",
             "hand_over",
             "runbook",
             "settle",

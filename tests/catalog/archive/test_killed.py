@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -86,8 +87,6 @@ def test_credentials_of_one_account_open_nothing_in_the_other(
     vault_server: ObjectStoreServer,  # noqa: F811
 ) -> None:
     catalog = real_catalog(s3, bucket)
-    ours = type(vault_server)(
-        vault_server.endpoint, s3.user, vault_server.admin, vault_server.daemon
-    )
+    ours = replace(vault_server, user=s3.user)
     with pytest.raises(StoreAccessDenied):
         archive(catalog, open_there(ours))
