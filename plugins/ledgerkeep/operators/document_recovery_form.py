@@ -30,22 +30,22 @@ def document_recovery_form() -> dict[str, Param]:
             title="Back",
             description="Fill in the fields of this goal, and leave those of the others empty.",
         ),
-        "moment": _moment("Moment", "Of the goal *moment*: right before the damage began."),
+        "moment": _moment("Moment", "To go back to a moment: right before the damage began."),
         "deleted_from": _moment(
-            "Deleted from", "Of the goal *undelete*: only deletions from then on are undone."
+            "Deleted from", "To undo deletions: only those from then on are undone."
         ),
         "deleted_to": _moment(
-            "Deleted until", "Of the goal *undelete*: what was deleted later stays deleted."
+            "Deleted until", "To undo deletions: what was deleted later stays deleted."
         ),
         "version_id": optional_text(
             maxLength=1024,
             title="Version id",
-            description="Of the goal *version*, as list-object-versions shows it.",
+            description="For one document to one of its versions, as list-object-versions shows it.",
         ),
         "moment_check": optional_text(
             maxLength=1024,
             title="Check of the moment",
-            description="Of the goal *manifest*: what the task check_documents of a recovery of "
+            description="For the rows of a restored database: what the task check_documents of a recovery of "
             "the database returned.",
             examples=["production/documents/moments/20260301T120000000000Z/moment.json"],
         ),
@@ -83,7 +83,7 @@ def document_recovery_form() -> dict[str, Param]:
             False,
             type="boolean",
             title="Remove what came later",
-            description="Of the goal *moment*: documents that did not exist then get a delete "
+            description="To go back to a moment: documents that did not exist then get a delete "
             "marker. Off: they are left.",
         ),
         "source": Param(
