@@ -40,13 +40,13 @@ def document_recovery_form() -> dict[str, Param]:
         "version_id": optional_text(
             maxLength=1024,
             title="Version id",
-            description="For one document to one of its versions, as list-object-versions shows it.",
+            description="For one document to one of its versions; list-object-versions shows it.",
         ),
         "moment_check": optional_text(
             maxLength=1024,
             title="Check of the moment",
-            description="For the rows of a restored database: what the task check_documents of a recovery of "
-            "the database returned.",
+            description="For the rows of a restored database: what the task check_documents of its "
+            "recovery returned.",
             examples=["production/documents/moments/20260301T120000000000Z/moment.json"],
         ),
         "keys": Param(
