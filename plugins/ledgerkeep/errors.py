@@ -34,8 +34,16 @@
     │   ├── RecoveryStopped         replay ended before the target
     │   ├── ProofMismatch           the copy is not identical to the source
     │   └── ValidationFailed
+    ├── ConfigurationError
+    │   ├── VersionMissing          no stored version has that id, or none is that old
+    │   ├── ForeignVersion          the version is of another environment, account or tenant
+    │   ├── SealBroken              the secrets of a version cannot be opened
+    │   ├── SourceChanged           what is live is no longer what the plan was made for
+    │   └── RecoveryIncomplete      some changes were applied, some were not
     ├── AwsRefused                  an AWS service other than the store said no
     │   └── AwsUnavailable
+    ├── ServiceRefused              a management API (Auth0, a git host …) said no
+    │   └── ServiceUnavailable
     ├── ApplicationUnwell           the application says that it is not well, or says nothing
     ├── AirflowRefused
     ├── RunFailed                   a run that was followed did not pass
@@ -223,12 +231,46 @@ class ValidationFailed(RecoveryError):
     """The restored copy came up but breaks an expectation."""
 
 
+class ConfigurationError(LedgerkeepError):
+    """Configuration cannot be exported, compared or put back."""
+
+
+class VersionMissing(ConfigurationError):
+    """No version of the source has that id, or there was none yet at that time."""
+
+
+class ForeignVersion(ConfigurationError):
+    """A version, or what is live, belongs to another environment, account or tenant."""
+
+
+class SealBroken(ConfigurationError):
+    """Sealed values cannot be opened: their key is gone, or they were changed."""
+
+
+class SourceChanged(ConfigurationError):
+    """What is live has changed since the plan was made, so the plan no longer holds."""
+
+
+class RecoveryIncomplete(ConfigurationError):
+    """Some changes were applied and some were not; doing it again finishes it."""
+
+
 class AwsRefused(LedgerkeepError):
     """An AWS service other than the object store refused a request."""
 
 
 class AwsUnavailable(AwsRefused):
     """An AWS service did not answer, or throttled."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ServiceRefused(LedgerkeepError):
+    """The management API of a service that is not AWS refused a request."""
+
+
+class ServiceUnavailable(ServiceRefused):
+    """The management API did not answer, or asked us to come back later."""
 
     retryable: ClassVar[bool] = True
 

@@ -21,6 +21,10 @@
         replica/{time}/…                     {shard}-{time}.jsonl: what differs; missing-{time}.csv
         moments/{time}/…                     manifest.zst, findings.zst; moment.json last
         differences/{time}/…                 rows.zst: a restored copy's rows against production's
+    {environment}/configuration/
+        {source}/{version_id}/               items.zst, sealed; recovery-point.json last
+        attachments/{source}/{name}          what is too large for an item, such as git bundles
+        hash-key                             the key of the secrets' marks, sealed
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -207,6 +211,31 @@ def document_moment(environment: str, at: datetime) -> str:
 def row_difference(environment: str, at: datetime) -> str:
     """Prefix of one comparison of a restored copy's document rows with production's."""
     return f"{environment}/documents/differences/{_moment(at)}/"
+
+
+def configuration(environment: str) -> str:
+    """Prefix of everything about configuration."""
+    return f"{environment}/configuration/"
+
+
+def configuration_versions(environment: str, source: str) -> str:
+    """Prefix of the stored versions of one source."""
+    return f"{configuration(environment)}{source}/"
+
+
+def configuration_version(environment: str, source: str, version_id: str) -> str:
+    """Prefix of one version; they sort like their moments."""
+    return f"{configuration_versions(environment, source)}{version_id}/"
+
+
+def configuration_attachments(environment: str, source: str) -> str:
+    """Prefix of what belongs to items of one source, in this or that version."""
+    return f"{configuration(environment)}attachments/{source}/"
+
+
+def configuration_hash_key(environment: str) -> str:
+    """Key of the sealed key that secrets are marked with."""
+    return f"{configuration(environment)}hash-key"
 
 
 def evidence(environment: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
+    from ledgerkeep.configuration.access import Access, Login
     from ledgerkeep.database.postgres.address import ServerAddress
     from ledgerkeep.policy.document_replica import InventoryPlace
     from ledgerkeep.policy.documents import Documents, Replica
@@ -137,6 +138,41 @@ def open_client(service: str, connection_id: str, region: str) -> Any:
     return AwsBaseHook(
         aws_conn_id=connection_id, client_type=service, region_name=region
     ).get_client_type(region_name=region)
+
+
+def source_access() -> Access:
+    """What sources of configuration reach, by the names of Airflow connections.
+
+    boto3 waits longer each time a service throttles, and slows down by itself.
+    """
+    from ledgerkeep.configuration.access import Access
+
+    return Access(client=_patient_client, login=_login)
+
+
+def _patient_client(service: str, connection_id: str, region: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from ledgerkeep.configuration.access import PATIENT
+
+    return AwsBaseHook(
+        aws_conn_id=connection_id, client_type=service, region_name=region
+    ).get_client_type(region_name=region, config=PATIENT)
+
+
+def _login(connection_id: str) -> Login:
+    from ledgerkeep.configuration.access import Login
+
+    found = BaseHook.get_connection(connection_id)
+    host = (found.host or "").rstrip("/")
+    if "://" not in host:
+        host = f"{found.schema or 'https'}://{host}"
+    return Login(
+        url=f"{host}:{found.port}" if found.port else host,
+        login=found.login or "",
+        password=found.password or "",
+        extra={name: str(value) for name, value in found.extra_dejson.items()},
+    )
 
 
 def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ledgerkeep.policy.configuration import Configuration
 from ledgerkeep.policy.documents import Documents
 from ledgerkeep.policy.values import (
     Cron,
@@ -32,6 +33,9 @@ class ObjectLock(PolicyModel):
         default=None, description="Lock on incremental backups; null: as on full ones."
     )
     wal: Duration = Field(description="Lock on WAL, and on the fingerprints that it leads to.")
+    configuration: Duration | None = Field(
+        default=None, description="Lock on versions of the configuration; null: none."
+    )
     evidence: Duration = Field(description="Lock on evidence records and reports.")
 
     @property
@@ -349,6 +353,7 @@ class Policy(PolicyModel):
     storage: Storage
     database: Database
     documents: Documents | None = None
+    configuration: Configuration | None = None
     objectives: Objectives
     alerts: AlertThresholds
     restore_tests: RestoreTests = RestoreTests()

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import botocore.exceptions as boto
-
-from ledgerkeep.errors import AwsRefused, AwsUnavailable
+from ledgerkeep.aws import ask
+from ledgerkeep.errors import AwsRefused
 from ledgerkeep.model import Record
 
 if TYPE_CHECKING:
@@ -23,8 +22,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BUSY = {"Throttling", "ThrottlingException", "InternalServerError", "ServerException", "503"}
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnrecognizedClientException"}
+_HINTS = {
+    "ParameterNotFound": "correct documents.failover.parameter and region in the policy",
+    "ClusterNotFoundException": "correct documents.failover.cluster in the policy",
+    "ServiceNotFoundException": "correct documents.failover.services in the policy",
+    "ServiceNotActiveException": "the service was deleted; correct documents.failover.services",
+}
 _AT_ONCE = 10
 """DescribeServices takes no more names."""
 
@@ -131,40 +134,15 @@ class Application:
         return [found[name] for name in self.services]
 
     def _ask(self, what: str, send: Callable[[], T]) -> T:
-        try:
-            return send()
-        except boto.ClientError as problem:
-            raise _refusal(what, problem) from problem
-        except boto.BotoCoreError as problem:
-            raise AwsUnavailable(
-                f"aws did not answer the request to {what}: {' '.join(str(problem).split())}",
-                hint="check the network between the worker and AWS, and the region and endpoint "
-                "of the Airflow connection documents.failover.connection_id",
-            ) from problem
-
-
-def _refusal(what: str, problem: boto.ClientError) -> AwsRefused:
-    code = problem.response["Error"].get("Code", "")
-    if code in _BUSY:
-        return AwsUnavailable(
-            f"aws was too busy to {what} ({code})", hint="nothing was changed; it is tried again"
-        )
-    hints = {
-        **dict.fromkeys(
-            _DENIED,
-            "allow ssm:GetParameter and ssm:PutParameter on the parameter, and "
+        return ask(
+            what,
+            send,
+            denied="allow ssm:GetParameter and ssm:PutParameter on the parameter, and "
             "ecs:DescribeServices and ecs:UpdateService on the services, to the identity of the "
             "connection",
-        ),
-        "ParameterNotFound": "correct documents.failover.parameter and region in the policy",
-        "ClusterNotFoundException": "correct documents.failover.cluster in the policy",
-        "ServiceNotFoundException": "correct documents.failover.services in the policy",
-        "ServiceNotActiveException": "the service was deleted; correct documents.failover.services",
-    }
-    return AwsRefused(
-        f"aws refused to {what} ({code})",
-        hint=hints.get(code, problem.response["Error"].get("Message", "")),
-    )
+            connection="documents.failover.connection_id",
+            hints=_HINTS,
+        )
 
 
 def _state(service: "ServiceTypeDef") -> ServiceState:

@@ -1,0 +1,85 @@
+"""An AWS account in this process (moto), a policy for it, and versions in memory.
+
+For tests of sources: `aws` is an account that is empty. What moto only records is named where it
+is used.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ledgerkeep.configuration.access import Access, Login
+from ledgerkeep.configuration.back_up import Asked, BackedUp, back_up
+from ledgerkeep.configuration.hash_key import hash_key
+from ledgerkeep.configuration.items import Marker
+from ledgerkeep.configuration.sealing import Sealer
+from ledgerkeep.configuration.source import Source
+from ledgerkeep.configuration.versions import Versions
+from ledgerkeep.policy.configuration import Configuration
+from ledgerkeep.policy.configuration_sources import Sources
+from ledgerkeep.policy.load import load_environment
+from ledgerkeep.policy.model import Policy
+from tests.support.memory_store import MemoryStore
+
+REGION = "eu-central-1"
+SEALING_KEY = "alias/ledgerkeep-sealing"
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, and what stores its configuration."""
+
+    policy: Policy
+    access: Access
+    store: MemoryStore
+    versions: Versions
+    marker: Marker
+
+    def client(self, service: str) -> Any:
+        """A client of the account."""
+        return self.access.client(service, "aws", REGION)
+
+    def back_up(self, source: Source, **asked: Any) -> BackedUp:
+        """Export a source as a run does."""
+        return back_up(source, self.versions, self.marker, Asked(run="test", **asked))
+
+
+def policy_with(**sources: Any) -> Policy:
+    """Production's policy, with these sources and no others."""
+    configuration = Configuration(
+        connection_id="aws",
+        region=REGION,
+        sealing_key=SEALING_KEY,
+        schedule=None,
+        sources=Sources.model_validate(sources),
+    )
+    production = load_environment("production")
+    return production.model_copy(update={"configuration": configuration})
+
+
+def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Account:
+    """The account of an active `mock_aws`."""
+    kms = boto3.client("kms", REGION)
+    key = kms.create_key(Description="sealing")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=SEALING_KEY, TargetKeyId=key)
+    access = Access(
+        client=lambda service, _connection, region: boto3.client(service, region),  # type: ignore[call-overload]
+        login=lambda connection: (logins or {})[connection],
+    )
+    store = MemoryStore()
+    sealer = Sealer(SEALING_KEY, kms)
+    marker = Marker(hash_key(store, policy, sealer))
+    return Account(policy, access, store, Versions(store, policy, sealer), marker)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty AWS account in this process."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield
