@@ -97,6 +97,8 @@ class Source(ABC):
 
     name: ClassVar[str]
     """As the policy and the storage layout call it."""
+    why_no_place: ClassVar[str] = ""
+    """Why a restore test has no isolated place in this service, where `beside` gives none."""
 
     @abstractmethod
     def scope(self) -> Scope:
