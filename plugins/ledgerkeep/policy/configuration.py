@@ -53,7 +53,9 @@ class Configuration(PolicyModel):
     sealing_key: Name = Field(
         description="KMS key (id, ARN or alias) that secrets are encrypted with on the worker."
     )
-    schedule: Cron | None = Field(description="Cron in UTC; its runs read everything anew. Changes are told by events.")
+    schedule: Cron | None = Field(
+        description="Cron in UTC; its runs read everything anew. Changes are told by events."
+    )
     events: ChangeEvents | None = None
     retention: ConfigurationRetention = ConfigurationRetention()
     recovery: ConfigurationRecovery | None = None
