@@ -15,6 +15,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST, ApproveOperator
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 
 if TYPE_CHECKING:
@@ -213,35 +214,28 @@ class ApproveFailoverOperator(ApproveOperator):
         return facts
 
 
-class SwitchBucketOperator(FailoverOperator):
+class SwitchBucketOperator(ApprovedOperator, FailoverOperator):
     """Let the parameter name the other bucket, and tell the services to restart.
 
     :param plan: what the plan's task returned (templated)
-    :param approval: what the approval's task returned; None where none is needed (templated)
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "plan", "approval")
+    template_fields: Sequence[str] = (*ApprovedOperator.template_fields, "plan")
 
-    def __init__(
-        self, *, plan: Any, approval: Any = None, approval_required: bool, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan = plan
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> bool:
         """Switch; returns whether anything was switched (not in a rehearsal)."""
         from ledgerkeep.documents.failover.plan import FailoverPlan
-        from ledgerkeep.recovery.approval import require_approval
 
         plan = FailoverPlan.model_validate(self.plan)
         if context["params"].get("rehearse"):
             self.log.info("a rehearsal: %s stays at %s", plan.parameter, plan.now)
             return False
         with self.ending_well(context):
-            if self.approval_required:
-                require_approval(self.approval, plan.digest(), self.direction)
+            self.refuse_unapproved(plan.digest(), self.direction)
             changed = self.application.point_at(plan.to)
             words = "was changed to" if changed else "named already"
             self.log.info("%s %s %s", plan.parameter, words, plan.to)

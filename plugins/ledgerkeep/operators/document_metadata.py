@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 from ledgerkeep.operators.repair import TO_REPAIR
 
@@ -156,25 +157,19 @@ class PlanMetadataRepairOperator(LedgerkeepOperator):
         return plan_repair(open_policy_documents(self.policy), self.catalog, check)
 
 
-class RepairMetadataOperator(LedgerkeepOperator):
+class RepairMetadataOperator(ApprovedOperator):
     """Put back what was approved; what is left for a person fails the task.
 
     Returns what was done, and to how many.
 
     :param planned: what `PlanMetadataRepairOperator` returned (templated)
-    :param approval: what `ApproveRepairOperator` returned; None: none is needed (templated)
-    :param approval_required: whether the policy asks for one
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "planned", "approval")
+    template_fields: Sequence[str] = (*ApprovedOperator.template_fields, "planned")
 
-    def __init__(
-        self, *, planned: Any, approval: Any = None, approval_required: bool, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, planned: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.planned = planned
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, int]:
         """Repair."""
@@ -195,10 +190,8 @@ class RepairMetadataOperator(LedgerkeepOperator):
     def _repaired(self, plan: RepairPlan) -> Repaired:
         from ledgerkeep.documents.metadata.repair import repair
         from ledgerkeep.hooks.connections import open_policy_documents
-        from ledgerkeep.recovery.approval import require_approval
 
-        if self.approval_required:
-            require_approval(self.approval, plan.digest(), "repair")
+        self.refuse_unapproved(plan.digest(), "repair")
         return repair(self.address, open_policy_documents(self.policy), self.catalog, plan)
 
     def _say(self, context: Context, repaired: Repaired) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator
 from ledgerkeep.operators.restore import (
     PrepareRoomOperator,
@@ -202,35 +203,27 @@ class PlanRowsOperator(_RowsOperator):
         )
 
 
-class ApplyRowsOperator(_RowsOperator):
+class ApplyRowsOperator(ApprovedOperator, _RowsOperator):
     """Apply the rows that were approved, all or none; what is applied already stays.
 
     Returns table → rows written.
 
     :param planned: what `PlanRowsOperator` returned (templated)
-    :param approval: what `ApproveOperator` returned; None: none is needed (templated)
-    :param approval_required: whether the policy asks for one
     """
 
     template_fields: Sequence[str] = (*_RowsOperator.template_fields, "planned", "approval")
 
-    def __init__(
-        self, *, planned: Any, approval: Any = None, approval_required: bool, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, planned: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.planned = planned
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, int]:
         """Apply."""
         from ledgerkeep.documents.metadata.apply import RowPlan, apply_rows
-        from ledgerkeep.recovery.approval import require_approval
 
         plan = RowPlan.model_validate(self.planned)
         with self.ending_well(context):
-            if self.approval_required:
-                require_approval(self.approval, plan.digest())
+            self.refuse_unapproved(plan.digest())
             with self.side_copy(context) as copy:
                 written = apply_rows(self.address, copy, self.catalog, plan)
         for table, count in written.items():

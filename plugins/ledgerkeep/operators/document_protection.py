@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator
 from ledgerkeep.operators.repair import TO_REPAIR
 
@@ -150,25 +151,19 @@ class CheckDocumentSettingsOperator(DocumentProtectionOperator):
             self.log.warning("a repair would leave %s", words)
 
 
-class RepairDocumentSettingsOperator(DocumentProtectionOperator):
+class RepairDocumentSettingsOperator(ApprovedOperator, DocumentProtectionOperator):
     """Set what was approved, one property after the other; then judge what is left.
 
     Returns how many properties were set. Nothing is done where the check was not asked to repair.
 
     :param checked: what `CheckDocumentSettingsOperator` returned (templated)
-    :param approval: what `ApproveRepairOperator` returned; None: none is needed (templated)
-    :param approval_required: whether the policy asks for one
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "checked", "approval")
+    template_fields: Sequence[str] = (*ApprovedOperator.template_fields, "checked")
 
-    def __init__(
-        self, *, checked: Any, approval: Any = None, approval_required: bool, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, checked: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.checked = checked
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, int]:
         """Repair."""
@@ -178,14 +173,12 @@ class RepairDocumentSettingsOperator(DocumentProtectionOperator):
             check_settings,
         )
         from ledgerkeep.documents.protection.repair import apply_changes
-        from ledgerkeep.recovery.approval import require_approval
 
         if not self.checked[TO_REPAIR]:
             return {"repaired": 0}
         approved = Outline.model_validate(self.checked[OUTLINE])
         with self.ending_well(context):
-            if self.approval_required:
-                require_approval(self.approval, approved.digest(), "repair")
+            self.refuse_unapproved(approved.digest(), "repair")
             changes = approved_changes(check_settings(self.sides).proposal, approved)
             sides = {side.bucket.name: side for side in self.sides}
             done = apply_changes(changes, sides, lambda change: self._say(context, change))

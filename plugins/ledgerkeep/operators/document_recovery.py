@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator
 
 if TYPE_CHECKING:
@@ -174,29 +175,18 @@ class WaitForThawSensor(BaseSensorOperator, PlannedDocumentsOperator):
         return waiting is None
 
 
-class RecoverDocumentsOperator(PlannedDocumentsOperator):
-    """Carry the plan out, and only the plan that was approved. Returns what was done, in figures.
-
-    :param approval: what `ApproveOperator` returned (templated)
-    :param approval_required: whether the policy asks for one
-    """
+class RecoverDocumentsOperator(ApprovedOperator, PlannedDocumentsOperator):
+    """Carry out the plan that was approved, and only that one. Returns what was done, in figures."""
 
     template_fields: Sequence[str] = (*PlannedDocumentsOperator.template_fields, "approval")
-
-    def __init__(self, *, approval: Any = None, approval_required: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the approval once more, then copy."""
         from ledgerkeep.documents.recovery.carry_out import carry_out
-        from ledgerkeep.recovery.approval import require_approval
 
         plan = self.document_plan()
         with self.ending_well(context):
-            if self.approval_required:
-                require_approval(self.approval, plan.digest())
+            self.refuse_unapproved(plan.digest())
             done = carry_out(
                 self.catalog,
                 plan,

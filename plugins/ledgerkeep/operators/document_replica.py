@@ -10,6 +10,7 @@ from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 from ledgerkeep.operators.repair import TO_REPAIR
 
@@ -307,39 +308,31 @@ class SumUpReplicaOperator(DocumentReplicaOperator):
         }
 
 
-class RepairReplicaOperator(DocumentReplicaOperator):
+class RepairReplicaOperator(ApprovedOperator, DocumentReplicaOperator):
     """Append what is missing in the replica, and compare those keys again, if that was asked for.
 
     Returns what was done; nothing where nothing was asked for.
 
     :param found: what `SumUpReplicaOperator` returned (templated)
-    :param approval: what the approving task returned (templated); None: no approval is needed
-    :param approval_required: a second person has to have approved exactly these differences
     """
 
-    template_fields: Sequence[str] = (*LedgerkeepOperator.template_fields, "found", "approval")
+    template_fields: Sequence[str] = (*ApprovedOperator.template_fields, "found")
 
-    def __init__(
-        self, *, found: Any, approval: Any = None, approval_required: bool, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, found: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.found = found
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Repair, and prove it."""
         from ledgerkeep.documents.replica.repair import Repairer, repairable_keys
         from ledgerkeep.model import utc_now
-        from ledgerkeep.recovery.approval import require_approval
 
         if not self.found[TO_REPAIR]:
             self.log.info("there is nothing to repair, or nobody asked for it")
             return {}
         summary = self._summary()
         with self.ending_well(context):
-            if self.approval_required:
-                require_approval(self.approval, summary.digest(), "repair")
+            self.refuse_unapproved(summary.digest(), "repair")
             section = self.consistency
             brought = Repairer(
                 self.pair,

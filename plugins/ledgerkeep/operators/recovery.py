@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 
 from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 from ledgerkeep.operators.restore import (
     PrepareRoomOperator,
@@ -135,27 +136,18 @@ class PrepareRecoveryRoomOperator(PrepareRoomOperator):
         return directory
 
 
-class RestoreApprovedOperator(RestoreClusterOperator):
-    """Restore for good, and only the plan that was approved.
-
-    :param approval: what `ApproveOperator` returned (templated)
-    :param approval_required: whether the policy asks for one
-    """
+class RestoreApprovedOperator(ApprovedOperator, RestoreClusterOperator):
+    """Restore for good, and only the plan that was approved."""
 
     template_fields: Sequence[str] = (*RestoreClusterOperator.template_fields, "approval")
 
-    def __init__(self, *, approval: Any = None, approval_required: bool, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(purpose="recovery", **kwargs)
-        self.approval = approval
-        self.approval_required = approval_required
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the approval once more, then restore."""
-        from ledgerkeep.recovery.approval import require_approval
-
-        if self.approval_required:
-            with self.ending_well(context):
-                require_approval(self.approval, self.recovery_plan().digest())
+        with self.ending_well(context):
+            self.refuse_unapproved(self.recovery_plan().digest())
         restored: dict[str, Any] = super().execute(context)
         return restored
 
