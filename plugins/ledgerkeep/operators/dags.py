@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from ledgerkeep.policy.model import Policy
 
 
+_WITH_OFFSET = "2026-03-01T14:30:00+00:00"
+NAIVE_MOMENT = {
+    # Airflow shows the refused schema with what was typed, so the words help.
+    "description": "a time without its offset from UTC; add +00:00 if it is UTC",
+    "type": "string",
+    "pattern": r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$",
+}
+"""What a form refuses where it asks for a moment."""
 BACK_TO_BACK = DeltaTriggerTimetable(timedelta(seconds=1))
 """One run after the other: the next is due a second after one began, and starts when it has ended.
 
@@ -76,6 +84,17 @@ def optional_text(**schema: Any) -> Param:
     let the run start.
     """
     return Param(None, type=["null", "string"], **schema)
+
+
+def optional_moment(title: str, description: str) -> Param:
+    """A field of a trigger form for a moment; it may stay empty, but not be without offset."""
+    return optional_text(
+        title=title,
+        maxLength=40,
+        description=f"{description} Write it with its offset from UTC: {_WITH_OFFSET}.",
+        examples=[_WITH_OFFSET, "2026-03-01 15:30:00+01:00"],
+        **{"not": NAIVE_MOMENT},
+    )
 
 
 def given(name: str) -> str:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import optional_text
-
-_WITH_OFFSET = "2026-03-01T14:30:00+00:00"
-_NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
+from ledgerkeep.operators.dags import optional_moment, optional_text
 
 
 def document_recovery_form() -> dict[str, Param]:
@@ -30,11 +27,13 @@ def document_recovery_form() -> dict[str, Param]:
             title="Back",
             description="Fill in the fields of this goal, and leave those of the others empty.",
         ),
-        "moment": _moment("Moment", "To go back to a moment: right before the damage began."),
-        "deleted_from": _moment(
+        "moment": optional_moment(
+            "Moment", "To go back to a moment: right before the damage began."
+        ),
+        "deleted_from": optional_moment(
             "Deleted from", "To undo deletions: only those from then on are undone."
         ),
-        "deleted_to": _moment(
+        "deleted_to": optional_moment(
             "Deleted until", "To undo deletions: what was deleted later stays deleted."
         ),
         "version_id": optional_text(
@@ -64,7 +63,7 @@ def document_recovery_form() -> dict[str, Param]:
             "* means all there are.",
             examples=["loan-agreements/2026/05/"],
         ),
-        "incident_ended_at": _moment(
+        "incident_ended_at": optional_moment(
             "Damage ended",
             "What was written later is somebody's work and is left alone. Empty: everything "
             "up to now is damage.",
@@ -117,20 +116,3 @@ def document_recovery_form() -> dict[str, Param]:
             "incident's number. No passwords or personal data.",
         ),
     }
-
-
-def _moment(title: str, description: str) -> Param:
-    return optional_text(
-        title=title,
-        maxLength=40,
-        description=f"{description} Write it with its offset from UTC: {_WITH_OFFSET}.",
-        examples=[_WITH_OFFSET, "2026-03-01 15:30:00+01:00"],
-        # Airflow shows the refused schema with what was typed, so the words help.
-        **{
-            "not": {
-                "description": "a time without its offset from UTC; add +00:00 if it is UTC",
-                "type": "string",
-                "pattern": _NAIVE,
-            }
-        },
-    )

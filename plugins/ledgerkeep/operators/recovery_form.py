@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import optional_text
+from ledgerkeep.operators.dags import NAIVE_MOMENT, optional_text
 from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN, SHORTEST_REASON
 
-_NAIVE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}){0,2}([.,]\d+)?)?\s*$"
 _ID = r"^[A-Za-z0-9-]*$"
 
 
@@ -51,14 +50,7 @@ def point_in_time_form() -> dict[str, Param]:
 | a transaction id | `4711`, as `pg_current_xact_id()` gives it |
 | a named restore point | its name |
 | the latest | nothing |""",
-            # Airflow shows the refused schema with what was typed, so the words help.
-            **{
-                "not": {
-                    "description": "a time without its offset from UTC; add +00:00 if it is UTC",
-                    "type": "string",
-                    "pattern": _NAIVE,
-                }
-            },
+            **{"not": NAIVE_MOMENT},
         ),
         "stop_at": Param(
             "after",
