@@ -26,10 +26,20 @@ class ConfigurationRetention(PolicyModel):
 class ChangeEvents(PolicyModel):
     """Changes told by a queue, so that a version is stored at once."""
 
-    connection_id: Name = Field(description="AWS connection of the queue.")
-    region: Name
-    queue_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = Field(
-        description="SQS queue that EventBridge sends the services' API calls to."
+    queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")] = Field(
+        description="SQS queue, by its name, that EventBridge sends the services' changes to."
+    )
+    connection_id: Name | None = Field(
+        default=None, description="AWS connection of the queue; null: configuration.connection_id."
+    )
+    region: Name | None = Field(
+        default=None, description="Of the queue; null: configuration.region."
+    )
+    redeliver_after: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(hours=12))] = (
+        Field(
+            default=timedelta(minutes=15),
+            description="A change that is not stored by then is told again; longer than exports take.",
+        )
     )
 
 
