@@ -176,7 +176,7 @@ class WaitForThawSensor(BaseSensorOperator, PlannedDocumentsOperator):
 
 
 class RecoverDocumentsOperator(ApprovedOperator, PlannedDocumentsOperator):
-    """Carry out the plan that was approved, and only that one. Returns what was done, in figures."""
+    """Carry out the plan that was approved, and no other. Returns what was done, in figures."""
 
     template_fields: Sequence[str] = (*PlannedDocumentsOperator.template_fields, "approval")
 
