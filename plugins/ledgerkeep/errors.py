@@ -40,6 +40,7 @@
     │   ├── SealBroken              the secrets of a version cannot be opened
     │   ├── SourceChanged           what is live is no longer what the plan was made for
     │   └── RecoveryIncomplete      some changes were applied, some were not
+    │       └── RecoveryInterrupted the service stopped answering; it goes on by itself
     ├── AwsRefused                  an AWS service other than the store said no
     │   └── AwsUnavailable
     ├── ServiceRefused              a management API (Auth0, a git host …) said no
@@ -253,6 +254,12 @@ class SourceChanged(ConfigurationError):
 
 class RecoveryIncomplete(ConfigurationError):
     """Some changes were applied and some were not; doing it again finishes it."""
+
+
+class RecoveryInterrupted(RecoveryIncomplete):
+    """The service stopped answering in the middle; the same call goes on where it was."""
+
+    retryable: ClassVar[bool] = True
 
 
 class AwsRefused(LedgerkeepError):

@@ -53,9 +53,22 @@ def test_a_version_that_does_not_exist_is_refused_with_those_that_do(
     with pytest.raises(VersionMissing) as caught:
         account.versions.get("parameters", "20200101T000000000000Z-abcdef")
     assert caught.value.message == "parameters has no version 20200101T000000000000Z-abcdef"
-    assert caught.value.hint == (
-        f"the oldest is {version.id}, the newest are {version.id}; choose one of them"
-    )
+    assert caught.value.hint == f"the nearest of 1 stored: {version.id}"
+
+
+def test_the_nearest_versions_lie_around_the_one_that_is_missing(
+    account: Account, source: Source
+) -> None:
+    first = account.back_up(source).version
+    second = account.back_up(source, major="release 2").version
+    third = account.back_up(source, major="release 3").version
+    between = f"{second.created_at:%Y%m%dT%H%M%S%fZ}-zzzzzz"
+    with pytest.raises(VersionMissing) as caught:
+        account.versions.get("parameters", between)
+    assert caught.value.hint == f"the nearest of 3 stored: {second.id} and {third.id}"
+    with pytest.raises(VersionMissing) as caught:
+        account.versions.at("parameters", first.created_at - timedelta(days=1))
+    assert caught.value.hint == f"the nearest of 3 stored: {first.id}"
 
 
 def test_a_source_that_was_never_exported_says_so(account: Account) -> None:

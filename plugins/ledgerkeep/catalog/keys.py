@@ -22,9 +22,12 @@
         moments/{time}/…                     manifest.zst, findings.zst; moment.json last
         differences/{time}/…                 rows.zst: a restored copy's rows against production's
     {environment}/configuration/
-        {source}/{version_id}/               items.zst, sealed; recovery-point.json last
+        {source}/{version_id}/               items.zst, sealed; recovery-point.json last;
+                                             proofs/{time}-{level}.json: what was shown of it
         attachments/{source}/{name}          what is too large for an item, such as git bundles
         hash-key                             the key of the secrets' marks, sealed
+        recoveries/{recovery_id}/            plan.json, plan.md, journal/{attempt}/{entry}.json
+        places/{label}/place.json            isolated places of restore tests, while they are there
     {environment}/evidence/…
     {environment}/reports/…
 
@@ -231,6 +234,33 @@ def configuration_version(environment: str, source: str, version_id: str) -> str
 def configuration_attachments(environment: str, source: str) -> str:
     """Prefix of what belongs to items of one source, in this or that version."""
     return f"{configuration(environment)}attachments/{source}/"
+
+
+def configuration_proofs(environment: str, source: str, version_id: str) -> str:
+    """Prefix of what was shown of one version."""
+    return f"{configuration_version(environment, source, version_id)}proofs/"
+
+
+def configuration_proof(
+    environment: str, source: str, version_id: str, at: datetime, level: str
+) -> str:
+    """Key of one proof of a version; they sort like their moments."""
+    return f"{configuration_proofs(environment, source, version_id)}{_moment(at)}-{level}.json"
+
+
+def configuration_recovery(environment: str, recovery_id: str) -> str:
+    """Prefix of one recovery of configuration: plan and journal."""
+    return f"{configuration(environment)}recoveries/{recovery_id}/"
+
+
+def configuration_places(environment: str) -> str:
+    """Prefix of what is noted of the isolated places of restore tests."""
+    return f"{configuration(environment)}places/"
+
+
+def configuration_place(environment: str, label: str) -> str:
+    """Prefix of the note of one isolated place."""
+    return f"{configuration_places(environment)}{label}/"
 
 
 def configuration_hash_key(environment: str) -> str:

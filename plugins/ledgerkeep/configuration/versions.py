@@ -7,7 +7,9 @@ did not change share it. A version without its `recovery-point.json` does not ex
 """
 
 import json
+import re
 import secrets
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,15 +18,18 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ledgerkeep.catalog import keys
-from ledgerkeep.configuration.items import Item, canonical
+from ledgerkeep.catalog.models import ProofLevel
+from ledgerkeep.configuration.items import Item, canonical, content_digest
+from ledgerkeep.configuration.proof import ConfigurationProof
 from ledgerkeep.configuration.sealing import Sealer
 from ledgerkeep.configuration.source import Scope
-from ledgerkeep.errors import CatalogError, SealBroken, VersionMissing
+from ledgerkeep.errors import CatalogError, ObjectCorrupt, SealBroken, VersionMissing
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.policy.model import Policy
 from ledgerkeep.storage.compression import compress, compress_bytes, decompress, decompress_bytes
 from ledgerkeep.storage.port import ObjectStore, Retention, StoredObject
 
+_ID = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{6}")
 Values = dict[str, dict[str, str]]
 """Item's key → JSON pointer → value of a secret."""
 
@@ -108,13 +113,13 @@ class Versions:
     def get(self, source: str, version_id: str) -> ConfigurationVersion:
         """One version.
 
-        :raises VersionMissing: there is none with that id; the hint names the newest.
+        :raises VersionMissing: there is none with that id; the hint names the nearest.
         """
-        known = self.ids(source)
-        version = self._read(source, version_id) if version_id in known else None
+        version = self._read(source, version_id) if version_id in self.ids(source) else None
         if version is None:
             raise VersionMissing(
-                f"{source} has no version {version_id}", hint=_choose(source, known)
+                f"{source} has no version {version_id}",
+                hint=_choose(source, self.all(source), version_id),
             )
         return version
 
@@ -123,11 +128,12 @@ class Versions:
 
         :raises VersionMissing: there was none yet; the hint names the oldest.
         """
-        before = [one for one in self.all(source) if one.created_at <= moment]
+        known = self.all(source)
+        before = [one for one in known if one.created_at <= moment]
         if not before:
             raise VersionMissing(
                 f"{source} had no version yet at {moment:%Y-%m-%d %H:%M:%S%z}",
-                hint=_choose(source, self.ids(source)),
+                hint=_choose(source, known, ""),
             )
         return before[-1]
 
@@ -137,8 +143,14 @@ class Versions:
         :raises ObjectMissing, ObjectCorrupt: it was removed or changed since it was stored.
         """
         body = b"".join(decompress(self.store.read(version.items), version.items.key))
-        found = (Item.from_json(line) for line in body.splitlines())
-        return {item.key: item for item in found}
+        found = {item.key: item for item in map(Item.from_json, body.splitlines())}
+        if content_digest(found.values()) != version.content_sha256:
+            raise ObjectCorrupt(
+                f"the items of version {version.id} of {version.source} are not those that its "
+                "record names",
+                hint="do not restore from it; use another version",
+            )
+        return found
 
     def values(self, version: ConfigurationVersion) -> Values:
         """The values of a version's secrets, decrypted in memory.
@@ -163,7 +175,26 @@ class Versions:
         for chunk in self.store.read(version.attachments[key]):
             yield bytes(chunk)
 
+    def proofs(self, version: ConfigurationVersion) -> list[ConfigurationProof]:
+        """What was shown of a version, oldest first."""
+        prefix = keys.configuration_proofs(self.policy.environment, version.source, version.id)
+        return [
+            ConfigurationProof.from_json(self.store.get(one.key)) for one in self.store.list(prefix)
+        ]
+
+    def level(self, version: ConfigurationVersion) -> ProofLevel:
+        """How far a version has been shown to be good."""
+        shown = (ProofLevel[one.level.upper()] for one in self.proofs(version))
+        return max(shown, default=ProofLevel.RECORDED)
+
     # -- writing
+
+    def prove(self, proof: ConfigurationProof) -> None:
+        """Write down what was shown of a version."""
+        key = keys.configuration_proof(
+            self.policy.environment, proof.source, proof.version_id, proof.shown_at, proof.level
+        )
+        self.store.put(key, proof.to_json(), retention=self.lock(), content_type="application/json")
 
     def write(self, draft: Draft) -> ConfigurationVersion:
         """Store a version: items and secrets, both read back, then what describes them."""
@@ -246,6 +277,11 @@ class Versions:
             ) from problem
 
 
+def is_version_id(text: str) -> bool:
+    """Whether this is written as `new_version_id` writes it."""
+    return _ID.fullmatch(text) is not None
+
+
 def new_version_id(now: datetime) -> str:
     """Ids sort like their moments."""
     return f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
@@ -256,8 +292,11 @@ def canonical_values(values: Values) -> bytes:
     return canonical({key: dict(one) for key, one in values.items()})
 
 
-def _choose(source: str, known: list[str]) -> str:
+def _choose(source: str, known: list[ConfigurationVersion], wanted: str) -> str:
+    """Which version may have been meant: those right before and after it."""
     if not known:
         return f"configuration_backup has never exported {source}; let it run"
-    newest = ", ".join(known[-3:])
-    return f"the oldest is {known[0]}, the newest are {newest}; choose one of them"
+    ids = [one.id for one in known]
+    after = bisect(ids, wanted)
+    nearest = " and ".join(ids[max(0, after - 1) : after + 1])
+    return f"the nearest of {len(ids)} stored: {nearest}"
