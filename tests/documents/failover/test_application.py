@@ -7,7 +7,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from ledgerkeep.documents.failover.application import Application, ServiceState
+from ledgerkeep.documents.failover.application import Application
 from ledgerkeep.errors import AwsRefused, AwsUnavailable
 
 REGION = "eu-west-1"
@@ -103,21 +103,3 @@ def test_refusals_say_whether_waiting_helps(
         with pytest.raises(kind, match=message) as caught:
             refused.bucket()
     assert caught.value.retryable is (kind is AwsUnavailable)
-
-
-@pytest.mark.parametrize(
-    ("state", "stable", "words"),
-    [
-        ({"running": 2}, True, "x: 2 of 2 tasks run, stable"),
-        ({"running": 1}, False, "x: 1 of 2 tasks run, 1 deployments under way"),
-        ({"deployments": 2, "running": 2}, False, "x: 2 of 2 tasks run, 2 deployments under way"),
-        ({"running": 2, "failed": "no image"}, False, "x: the deployment failed: no image"),
-    ],
-)
-def test_service_is_stable_when_its_one_deployment_runs(
-    state: dict[str, object], stable: bool, words: str
-) -> None:
-    found = ServiceState.model_validate(
-        {"name": "x", "desired": 2, "running": 0, "deployments": 1, **state}
-    )
-    assert (found.is_stable, found.describe()) == (stable, words)

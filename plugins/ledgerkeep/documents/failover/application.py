@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ledgerkeep.aws import ask
+from ledgerkeep.ecs import ServiceState, describe_services, state_of
 from ledgerkeep.errors import AwsRefused
-from ledgerkeep.model import Record
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
-    from mypy_boto3_ecs.type_defs import ServiceTypeDef
     from mypy_boto3_ssm.client import SSMClient
 
 T = TypeVar("T")
@@ -28,33 +27,6 @@ _HINTS = {
     "ServiceNotFoundException": "correct documents.failover.services in the policy",
     "ServiceNotActiveException": "the service was deleted; correct documents.failover.services",
 }
-_AT_ONCE = 10
-"""DescribeServices takes no more names."""
-
-
-class ServiceState(Record):
-    """An ECS service as it stands."""
-
-    name: str
-    desired: int
-    """Tasks that should run."""
-    running: int
-    deployments: int
-    """More than one: a new deployment takes the place of an old one."""
-    failed: str = ""
-    """Why its newest deployment failed; empty when it did not."""
-
-    @property
-    def is_stable(self) -> bool:
-        """Whether what should run runs, and nothing else does."""
-        return not self.failed and self.deployments == 1 and self.running == self.desired
-
-    def describe(self) -> str:
-        """For the log."""
-        if self.failed:
-            return f"{self.name}: the deployment failed: {self.failed}"
-        words = "stable" if self.is_stable else f"{self.deployments} deployments under way"
-        return f"{self.name}: {self.running} of {self.desired} tasks run, {words}"
 
 
 @dataclass(frozen=True)
@@ -116,24 +88,15 @@ class Application:
 
         :raises AwsRefused, AwsUnavailable: a service is unknown.
         """
-        found: dict[str, ServiceState] = {}
-        for start in range(0, len(self.services), _AT_ONCE):
-            names = list(self.services[start : start + _AT_ONCE])
-            answer = self._ask(
-                "look at the services",
-                lambda names=names: self.ecs.describe_services(  # type: ignore[misc]
-                    cluster=self.cluster or "default", services=names
-                ),
-            )
-            found |= {one["serviceName"]: _state(one) for one in answer["services"]}
+        found = describe_services(self.ecs, self.cluster or "default", self.services, self._ask)
         if unknown := [name for name in self.services if name not in found]:
             raise AwsRefused(
                 f"the cluster {self.cluster or 'default'} has no service {', '.join(unknown)}",
                 hint="correct documents.failover.cluster and services in the policy",
             )
-        return [found[name] for name in self.services]
+        return [state_of(found[name]) for name in self.services]
 
-    def _ask(self, what: str, send: Callable[[], T]) -> T:
+    def _ask(self, what: str, send: Callable[[], T], /) -> T:
         return ask(
             what,
             send,
@@ -143,18 +106,3 @@ class Application:
             connection="documents.failover.connection_id",
             hints=_HINTS,
         )
-
-
-def _state(service: "ServiceTypeDef") -> ServiceState:
-    deployments = service.get("deployments", [])
-    newest = next((one for one in deployments if one.get("status") == "PRIMARY"), None)
-    failed = ""
-    if newest and newest.get("rolloutState") == "FAILED":
-        failed = newest.get("rolloutStateReason") or "no reason was given"
-    return ServiceState(
-        name=service["serviceName"],
-        desired=service["desiredCount"],
-        running=service["runningCount"],
-        deployments=len(deployments),
-        failed=failed,
-    )
