@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from ledgerkeep.configuration.items import Secret
+from ledgerkeep.configuration.items import Item, Secret
 from ledgerkeep.configuration.source import Attachment, Change, Found, Known, Scope, Source
 from ledgerkeep.errors import ConfigurationError, ForeignVersion
 from tests.support.configuration import Account, aws, open_account, policy_with
@@ -24,6 +24,7 @@ class Shelf(Source):
     bundles: dict[str, bytes] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
     twice: bool = False
+    bundles_name: str = ""
     read: list[str] = field(default_factory=list)
 
     def scope(self) -> Scope:
@@ -36,8 +37,10 @@ class Shelf(Source):
                 continue
             self.read.append(key)
             attachment = (
-                Attachment(lambda key=key: self._bundle(key)) if key in self.bundles else None
-            )  # type: ignore[misc]
+                Attachment(lambda key=key: self._bundle(key), self.bundles_name)  # type: ignore[misc]
+                if key in self.bundles
+                else None
+            )
             yield Found(key, content, self.marks.get(key, ""), attachment)  # type: ignore[arg-type]
             if self.twice:
                 yield Known(key)
@@ -45,6 +48,9 @@ class Shelf(Source):
     def _bundle(self, key: str) -> Iterator[bytes]:
         self.read.append(f"bundle of {key}")
         yield self.bundles[key]
+
+    def findings(self, items: Mapping[str, Item], before: Mapping[str, Item]) -> list[str]:
+        return [f"{len(items)} thing is on the shelf, before there were {len(before)}"]
 
     def apply(self, change: Change) -> None:
         raise AssertionError("nothing is applied here")
@@ -116,6 +122,28 @@ def test_attachments_are_stored_once_for_the_versions_they_belong_to(account: Ac
     assert second.attachments["a"] == first.attachments["a"]
     assert b"".join(account.versions.attachment(second, "b")) == b"B2"
     assert b"".join(account.versions.attachment(first, "b")) == b"B1"
+
+
+def test_attachments_of_one_name_are_stored_once_however_many_items_they_belong_to(
+    account: Account,
+) -> None:
+    shelf = Shelf(things={"a": {"x": 1}, "b": {"x": 1}}, bundles={"a": b"1", "b": b"1"})
+    shelf.bundles_name = "f00d"
+    first = account.back_up(shelf).version
+    shelf.things["a"], shelf.bundles_name = {"x": 2}, "beef"
+    second = account.back_up(shelf).version
+    assert [one for one in shelf.read if "bundle" in one] == ["bundle of a", "bundle of a"]
+    assert first.attachments["a"] == first.attachments["b"]
+    assert second.attachments["a"] == second.attachments["b"] != first.attachments["b"]
+
+
+def test_findings_are_told_in_every_run_whether_anything_changed_or_not(account: Account) -> None:
+    shelf = Shelf(things={"a": {"x": 1}})
+    told = [account.back_up(shelf).findings, account.back_up(shelf).findings]
+    assert told == [
+        ["1 thing is on the shelf, before there were 0"],
+        ["1 thing is on the shelf, before there were 1"],
+    ]
 
 
 def test_another_account_is_refused_and_nothing_is_stored(account: Account) -> None:

@@ -6,7 +6,7 @@ run in which nothing has changed writes nothing, and seldom decrypts anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ledgerkeep import __version__
@@ -64,6 +64,8 @@ class BackedUp:
     items: int
     read_items: int
     """Without those that the source said are unchanged."""
+    findings: list[str] = field(default_factory=list)
+    """What the source says is not as it must be."""
 
 
 def back_up(source: Source, versions: Versions, marker: Marker, asked: Asked) -> BackedUp:
@@ -79,12 +81,13 @@ def back_up(source: Source, versions: Versions, marker: Marker, asked: Asked) ->
     stored = versions.items(newest) if newest else {}
     live = read_live(source, marker, {} if asked.reread else stored)
     changes = compare(stored, live.items)
+    findings = source.findings(live.items, stored)
     unchanged = newest is not None and newest.content_sha256 == content_digest(live.items.values())
     if newest is not None and unchanged and not asked.major:
-        return BackedUp(newest, False, [], len(live.items), _read_count(live))
+        return BackedUp(newest, False, [], len(live.items), _read_count(live), findings)
     draft = _draft(source.name, scope, live, changes, newest, versions, asked)
     version = versions.write(draft)
-    return BackedUp(version, True, changes, len(live.items), _read_count(live))
+    return BackedUp(version, True, changes, len(live.items), _read_count(live), findings)
 
 
 def read_live(source: Source, marker: Marker, stored: Mapping[str, Item]) -> Live:
@@ -183,13 +186,18 @@ def _attach(
     """
     before = newest.attachments if newest else {}
     kept = {key: before[key] for key in live.unread & before.keys()}
+    stored = {_name_of(one): one for one in before.values()}
     for key, attachment in live.attachments.items():
-        digest, known = live.items[key].digest(), before.get(key)
-        if known is not None and known.key.rsplit("/", 1)[-1].startswith(digest):
-            kept[key] = known
-        else:
-            kept[key] = versions.attach(name, f"{digest}-{version_id}", attachment.read())
+        told = attachment.name or live.items[key].digest()
+        if told not in stored:
+            stored[told] = versions.attach(name, f"{told}-{version_id}", attachment.read())
+        kept[key] = stored[told]
     return kept
+
+
+def _name_of(attached: StoredObject) -> str:
+    """What tells it apart from others, without the version that brought it."""
+    return attached.key.rsplit("/", 1)[-1].partition("-")[0]
 
 
 def _read_count(live: Live) -> int:

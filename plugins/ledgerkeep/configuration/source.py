@@ -46,7 +46,10 @@ class Attachment:
     """Bytes that belong to an item and are too many for its content, such as a git bundle."""
 
     read: Callable[[], Iterator[bytes]] = field(repr=False)
-    """Makes the bytes; called once, and only when the item has changed."""
+    """Makes the bytes; called once, and only when they are not stored yet."""
+    name: str = ""
+    """Tells these bytes from others, where they belong to several items or change without their
+    item: letters and digits. Attachments of one name are stored once. Empty: the item's digest."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,14 @@ class Source(ABC):
 
     def settled(self, keys: Iterable[str]) -> list[str]:
         """Verify beyond reading back, after changes were applied; what is wrong, in words."""
+        return []
+
+    def findings(self, items: Mapping[str, Item], before: Mapping[str, Item]) -> list[str]:
+        """What is not as it must be, however long it has been so; in words. Asks nobody.
+
+        :param items: what is live, by key.
+        :param before: what the newest stored version holds; empty where there is none.
+        """
         return []
 
     def beside(self, label: str) -> "Source | None":
