@@ -84,14 +84,11 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Versions:
-    """The versions of one environment's sources."""
+class StoredVersions:
+    """The versions of one environment's sources, as they are without their secrets' values."""
 
     store: ObjectStore
     policy: Policy
-    sealer: Sealer
-
-    # -- reading
 
     def ids(self, source: str) -> list[str]:
         """Ids below a source's prefix, oldest first; interrupted ones are among them."""
@@ -152,24 +149,6 @@ class Versions:
             )
         return found
 
-    def values(self, version: ConfigurationVersion) -> Values:
-        """The values of a version's secrets, decrypted in memory.
-
-        :raises SealBroken: they cannot be opened.
-        :raises ObjectMissing, ObjectCorrupt: they were removed or changed since they were stored.
-        """
-        if version.sealed is None:
-            return {}
-        sealed = b"".join(bytes(chunk) for chunk in self.store.read(version.sealed))
-        plain = self.sealer.open(
-            sealed,
-            self._context(version),
-            key_arn=version.sealed_with,
-            what=f"the secrets of version {version.id} of {version.source}",
-        )
-        found: Values = json.loads(decompress_bytes(plain, version.sealed.key))
-        return found
-
     def attachment(self, version: ConfigurationVersion, key: str) -> Iterator[bytes]:
         """The bytes that belong to an item."""
         for chunk in self.store.read(version.attachments[key]):
@@ -187,7 +166,43 @@ class Versions:
         shown = (ProofLevel[one.level.upper()] for one in self.proofs(version))
         return max(shown, default=ProofLevel.RECORDED)
 
-    # -- writing
+    def _read(self, source: str, version_id: str) -> ConfigurationVersion | None:
+        prefix = keys.configuration_version(self.policy.environment, source, version_id)
+        key = f"{prefix}{keys.RECOVERY_POINT}"
+        if self.store.head(key) is None:
+            return None
+        try:
+            return ConfigurationVersion.from_json(self.store.get(key))
+        except ValidationError as problem:
+            raise CatalogError(
+                f"{self.store.location}/{key} is no record of a version",
+                hint="it was written by another program or a newer Ledgerkeep",
+            ) from problem
+
+
+@dataclass(frozen=True)
+class Versions(StoredVersions):
+    """The same with the key to their secrets: what a new one is written with."""
+
+    sealer: Sealer
+
+    def values(self, version: ConfigurationVersion) -> Values:
+        """The values of a version's secrets, decrypted in memory.
+
+        :raises SealBroken: they cannot be opened.
+        :raises ObjectMissing, ObjectCorrupt: they were removed or changed since they were stored.
+        """
+        if version.sealed is None:
+            return {}
+        sealed = b"".join(bytes(chunk) for chunk in self.store.read(version.sealed))
+        plain = self.sealer.open(
+            sealed,
+            self._context(version),
+            key_arn=version.sealed_with,
+            what=f"the secrets of version {version.id} of {version.source}",
+        )
+        found: Values = json.loads(decompress_bytes(plain, version.sealed.key))
+        return found
 
     def prove(self, proof: ConfigurationProof) -> None:
         """Write down what was shown of a version."""
@@ -262,19 +277,6 @@ class Versions:
             "source": version.source,
             "version": version.id,
         }
-
-    def _read(self, source: str, version_id: str) -> ConfigurationVersion | None:
-        prefix = keys.configuration_version(self.policy.environment, source, version_id)
-        key = f"{prefix}{keys.RECOVERY_POINT}"
-        if self.store.head(key) is None:
-            return None
-        try:
-            return ConfigurationVersion.from_json(self.store.get(key))
-        except ValidationError as problem:
-            raise CatalogError(
-                f"{self.store.location}/{key} is no record of a version",
-                hint="it was written by another program or a newer Ledgerkeep",
-            ) from problem
 
 
 def is_version_id(text: str) -> bool:
