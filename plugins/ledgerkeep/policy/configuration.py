@@ -55,6 +55,18 @@ class ConfigurationRecovery(PolicyModel):
     )
 
 
+class ServiceRollback(PolicyModel):
+    """Services back to a version on demand."""
+
+    approval: bool = Field(default=True, description="A second person has to approve the plan.")
+    approvers: list[Name] = Field(
+        default=[], description="Airflow users who may approve; empty: everybody but who asked."
+    )
+    response_timeout: Duration = Field(
+        default=timedelta(hours=1), description="Without an answer within it: rejected."
+    )
+
+
 class Configuration(PolicyModel):
     """What the system is set to, exported and put back."""
 
@@ -69,4 +81,7 @@ class Configuration(PolicyModel):
     events: ChangeEvents | None = None
     retention: ConfigurationRetention = ConfigurationRetention()
     recovery: ConfigurationRecovery | None = None
+    rollback: ServiceRollback | None = Field(
+        default=None, description="Of the services of configuration.sources.services."
+    )
     sources: Sources = Sources()

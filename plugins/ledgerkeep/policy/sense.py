@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
+from ledgerkeep.policy.configuration_sense import configuration_contradictions
 from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.documents import Documents
 from ledgerkeep.policy.model import (
@@ -53,6 +54,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *replica_contradictions(policy.documents),
         *_failover(policy.documents),
         *_document_tests(policy),
+        *configuration_contradictions(policy.configuration),
     ]
 
 

@@ -1,0 +1,55 @@
+"""Contradictions between the configuration's sections are refused, with the field to change."""
+
+from typing import Any
+
+import pytest
+
+from ledgerkeep.policy.configuration import Configuration
+from ledgerkeep.policy.configuration_sense import configuration_contradictions
+from ledgerkeep.policy.load import load_environment
+
+SERVICES = {"clusters": [{"name": "loans"}], "stable_within": "15m"}
+
+
+def found(**changed: Any) -> list[tuple[str, str, str]]:
+    shipped = load_environment("production").configuration
+    assert shipped is not None
+    section = Configuration.model_validate({**shipped.model_dump(mode="json"), **changed})
+    return [
+        (".".join(map(str, path)), what, allowed)
+        for path, what, allowed in configuration_contradictions(section)
+    ]
+
+
+def test_no_configuration_contradicts_nothing() -> None:
+    assert list(configuration_contradictions(None)) == []
+    assert found() == []
+
+
+def test_a_rollback_needs_services() -> None:
+    assert found(sources={}) == [
+        (
+            "configuration.rollback",
+            "services are to be rolled back that the policy does not name",
+            "configuration.sources.services",
+        )
+    ]
+    assert found(sources={}, rollback=None) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "what", "allowed"),
+    [
+        ({"stable_within": "10s"}, "stable_within", "10s", "more than 10s, as poll"),
+        (
+            {"clusters": [{"name": "loans"}, {"name": "loans"}]},
+            "clusters",
+            "a cluster named twice",
+            "each once, with all of its services",
+        ),
+    ],
+)
+def test_services_make_sense(changed: dict[str, Any], field: str, what: str, allowed: str) -> None:
+    assert found(sources={"services": {**SERVICES, **changed}}) == [
+        (f"configuration.sources.services.{field}", what, allowed)
+    ]
