@@ -5,7 +5,8 @@ The name of a field of `Sources` is the name of the source's module below
 """
 
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -81,9 +82,96 @@ class Services(ConfigurationSource):
     )
 
 
+RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+RepositoryUrl = Annotated[
+    str,
+    Field(pattern=r"^(https|ssh|file|http)://[^\s@]*(@[^\s@]+)?$|^[\w.-]+@[\w.-]+:[^\s-]\S*$"),
+]
+
+
+class InfrastructureRepository(PolicyModel):
+    """A git repository."""
+
+    name: RepositoryName = Field(description="As items and messages call it; unique.")
+    url: RepositoryUrl = Field(description="As git clones it; never with a password in it.")
+    host: Literal["github", "none"] = Field(
+        default="none", description="Whose API tells of branch protection; none: nobody's."
+    )
+    connection_id: Name | None = Field(
+        default=None,
+        description="Its password is a token; or its extra key_file the path of an SSH key on the "
+        "worker. Its host is the API's address. Null: repositories.connection_id.",
+    )
+
+
+class RequiredProtection(PolicyModel):
+    """What the protection of a default branch must say; less is a finding."""
+
+    approving_reviews: Annotated[int, Field(ge=0, le=6)] = Field(
+        default=1, description="Of a pull request, before it is merged."
+    )
+    status_checks: bool = Field(default=True, description="Some have to pass before a merge.")
+    enforce_admins: bool = Field(default=True, description="It holds for administrators too.")
+
+
+class Repositories(ConfigurationSource):
+    """Repositories of infrastructure code, whole."""
+
+    connection_id: Name | None = Field(
+        default=None, description="Of repositories that name none; null: without credentials."
+    )
+    repositories: Annotated[list[InfrastructureRepository], Field(min_length=1)]
+    release_tags: Name | None = Field(
+        default=None,
+        description="Pattern of releases' tags, such as v*: there are some, annotated, that never "
+        "move. Null: not looked at.",
+    )
+    protection: RequiredProtection | None = Field(
+        default=RequiredProtection(), description="Null: not looked at."
+    )
+    patience: Duration = Field(
+        default=timedelta(minutes=15), description="Longest that one run of git may take."
+    )
+
+
+StateKey = Annotated[str, Field(pattern=r"^[^/\s][^\s]*$", max_length=900)]
+
+
+class StatePlan(PolicyModel):
+    """Where `terraform plan` verifies a state after a recovery."""
+
+    key: StateKey = Field(description="Of the state.")
+    directory: Path = Field(description="Of the code, on the worker.")
+    workspace: Name = "default"
+    variable_files: list[str] = Field(default=[], description="Relative to the directory.")
+
+
+class TerraformState(ConfigurationSource):
+    """State files of Terraform's s3 backend."""
+
+    bucket: Name
+    region: Name | None = Field(default=None, description="Null: configuration.region.")
+    prefixes: list[Annotated[str, Field(max_length=900)]] = Field(
+        default=[], description="Everything below them that ends in .tfstate; '' is the bucket."
+    )
+    keys: list[StateKey] = Field(default=[], description="States, however they are named.")
+    lock_table: Name | None = Field(
+        default=None, description="DynamoDB table, as the backend's dynamodb_table."
+    )
+    lock_file: bool = Field(
+        default=False, description="Lock beside the state, as the backend's use_lockfile."
+    )
+    plans: list[StatePlan] = []
+    patience: Duration = Field(
+        default=timedelta(minutes=15), description="Longest that one run of terraform may take."
+    )
+
+
 class Sources(PolicyModel):
     """What is exported; a missing source is not."""
 
     parameters: ParameterStore | None = None
+    repositories: Repositories | None = None
+    terraform_state: TerraformState | None = None
     secrets: SecretsManager | None = None
     services: Services | None = None

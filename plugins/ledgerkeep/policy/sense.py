@@ -10,6 +10,7 @@ from itertools import pairwise
 from ledgerkeep.policy.configuration_sense import configuration_contradictions
 from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.documents import Documents
+from ledgerkeep.policy.infrastructure_sense import infrastructure_contradictions
 from ledgerkeep.policy.model import (
     Database,
     DatabaseRetention,
@@ -55,6 +56,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_failover(policy.documents),
         *_document_tests(policy),
         *configuration_contradictions(policy.configuration),
+        *infrastructure_contradictions(policy.configuration),
     ]
 
 
