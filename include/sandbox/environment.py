@@ -12,16 +12,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from include.sandbox.lender.account import role_arn
 from include.sandbox.objectstore import REGION
 from include.sandbox.place import Place
 from include.sandbox.processes import inherited_environment
 from include.sandbox.state import Ports, Secrets, State
+from ledgerkeep.configuration.registry import source_names
 from ledgerkeep.policy.model import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "include" / "policies"
 DATABASE = "loan_management"
 METADATA = "airflow"
+ACCOUNT_SEED = "SANDBOX_ACCOUNT_SEED"
+"""Where the AWS stand-in finds what the accounts' keys follow from."""
 
 
 def airflow_url(ports: Ports) -> str:
@@ -261,11 +265,42 @@ def _wanted_connections(state: State, policy: Policy) -> dict[str, dict[str, obj
         control[failover.connection_id] = _aws_connection(state, failover.region, there, *ours)
     return {
         **control,
+        **_configuration_connections(state, policy),
         policy.database.connection_id: _postgres_connection(state),
         policy.reports.airflow_connection_id: _airflow_connection(state),
         **{
             bucket.connection_id: _aws_connection(state, bucket.region, endpoint, *who)
             for bucket, endpoint, who in buckets
+        },
+    }
+
+
+def _configuration_connections(state: State, policy: Policy) -> dict[str, dict[str, object]]:
+    """Those of the sources: the environment's own account."""
+    configuration = policy.configuration
+    if configuration is None:
+        return {}
+    account = _account_connection(state, policy.environment, configuration.region)
+    names = {configuration.connection_id}
+    if configuration.events and configuration.events.connection_id:
+        names.add(configuration.events.connection_id)
+    settings = (getattr(configuration.sources, name) for name in source_names(policy))
+    names |= {one.connection_id for one in settings if one.connection_id}
+    return dict.fromkeys(names, account)
+
+
+def _account_connection(state: State, name: str, region: str) -> dict[str, object]:
+    """The account of an environment, entered by a role; its buckets are on the stand-in, too."""
+    url = aws_url(state.ports)
+    return {
+        "conn_type": "aws",
+        "login": state.secrets.store_key,
+        "password": state.secrets.store_secret,
+        "extra": {
+            "region_name": region,
+            "role_arn": role_arn(name),
+            "endpoint_url": url,
+            "service_config": {"sts": {"endpoint_url": url}},
         },
     }
 

@@ -28,6 +28,7 @@ from include.sandbox import (
 )
 from include.sandbox.database import DatabaseServer
 from include.sandbox.documents import DocumentStore
+from include.sandbox.lender.stock import stock_accounts
 from include.sandbox.objectstore import Credentials
 from include.sandbox.place import Place
 from include.sandbox.processes import Daemon, ServerFailed
@@ -217,17 +218,26 @@ def _start_aws(start: Start) -> str:
     server = start.started(
         "aws",
         processes.start(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", f"-p{start.state.ports.aws}"],
+            [
+                *(sys.executable, "-m", "include.sandbox.aws_server"),
+                f"--port={start.state.ports.aws}",
+                f"--policies={start.policies}",
+            ],
             home=start.home,
             log=start.log("aws"),
-            directory=start.home,
-            environment=processes.inherited_environment(),
+            directory=environment.ROOT,
+            environment={
+                **processes.inherited_environment(),
+                environment.ACCOUNT_SEED: start.state.secrets.account_seed,
+            },
         ),
     )
     processes.wait_until(
         lambda: _answers(f"{url}/moto-api/"), server, name="moto", log=start.log("aws"), timeout=120
     )
-    application.make_applications(url, load_policies(start.policies))
+    policies = load_policies(start.policies)
+    application.make_applications(url, policies)
+    stock_accounts(url, policies, start.state.secrets.account_seed)
     return f"AWS stand-in (moto): {url}"
 
 

@@ -31,6 +31,7 @@ class Secrets(BaseModel):
     vault_key: str = Field(default_factory=lambda: secrets.token_hex(10))
     vault_secret: str = Field(default_factory=_secret)
     store_admin_secret: str = Field(default_factory=_secret)
+    account_seed: str = Field(default_factory=_secret)
     airflow_admin: str = Field(default_factory=_secret)
     airflow_approver: str = Field(default_factory=_secret)
     airflow_viewer: str = Field(default_factory=_secret)
