@@ -11,6 +11,7 @@ from ledgerkeep.catalog.lsn import format_lsn
 from ledgerkeep.catalog.models import BaseBackup, Fingerprint, Proof, ProofLevel, WalStretch
 from ledgerkeep.evidence.chain import latest
 from ledgerkeep.evidence.records import EvidenceRecord
+from ledgerkeep.evidence.report.configured import configuration_rows
 from ledgerkeep.evidence.report.controls import security_controls
 from ledgerkeep.evidence.report.currency import currency_of, durable_rows
 from ledgerkeep.evidence.report.deviations import deviations, history_comparison
@@ -38,6 +39,7 @@ def build_report(material: Material) -> ComplianceReport:
     tests = [_restore_test(record, material.snapshots) for record in _recoveries(records)]
     retention = retention_rows(material, records)
     verification = verification_of(material, records)
+    configuration = configuration_rows(material, records)
     return ComplianceReport(
         environment=material.policy.environment,
         cluster=material.policy.database.cluster,
@@ -56,9 +58,18 @@ def build_report(material: Material) -> ComplianceReport:
         retention=retention,
         verification=verification,
         archives=[_archive(archive) for archive in material.archives],
+        configuration=configuration,
         controls=controls,
         exceptions=deviations(
-            material, records, currency, durable, tests, retention, verification, controls
+            material,
+            records,
+            currency,
+            durable,
+            tests,
+            retention,
+            verification,
+            configuration,
+            controls,
         ),
         findings=[
             FindingRow(run=record.run, at=record.ended_at, finding=finding)

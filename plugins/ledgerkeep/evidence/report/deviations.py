@@ -14,6 +14,7 @@ from ledgerkeep.catalog.models import BaseBackup
 from ledgerkeep.evidence.records import EvidenceRecord, Severity
 from ledgerkeep.evidence.report.gather import Material
 from ledgerkeep.evidence.report.model import (
+    ConfigurationRow,
     Control,
     Currency,
     DurableRow,
@@ -38,6 +39,7 @@ def deviations(
     tests: list[RestoreTestRow],
     retention: list[RetentionRow],
     verification: Verification,
+    configuration: list[ConfigurationRow],
     controls: list[Control],
 ) -> list[ReportException]:
     """All exceptions, the critical ones first, then by time."""
@@ -51,6 +53,7 @@ def deviations(
         *_backups(material),
         *_retention(material, retention),
         *_verification(material, verification),
+        *_configuration(material, configuration),
         *_controls(material, controls),
         *_history(material, records),
     ]
@@ -163,6 +166,7 @@ def _late(material: Material, records: list[EvidenceRecord]) -> _Found:
         ("database_incremental_backup", database.incremental_backup),
         ("database_wal_shipping", database.wal_shipping),
         ("database_backup_verification", database.verification),
+        ("configuration_backup", material.policy.configuration),
     ):
         schedule = section.schedule if section else None
         dag_id = f"{material.policy.environment}_{action}"
@@ -263,6 +267,13 @@ def _judged(material: Material) -> tuple[datetime, datetime]:
     first = min((one.started_at for one in material.records), default=material.period.until)
     until = min(material.period.until, material.now) - material.policy.alerts.backup_delay
     return first, until
+
+
+def _configuration(material: Material, configuration: list[ConfigurationRow]) -> _Found:
+    for row in configuration:
+        if row.newest_id is None:
+            what = f"the policy names {row.source}, and nothing of it was ever exported"
+            yield material.now, "warning", what, None
 
 
 def _controls(material: Material, controls: list[Control]) -> _Found:

@@ -15,6 +15,9 @@ from ledgerkeep.catalog.archive.make import archives
 from ledgerkeep.catalog.archive.record import YearlyArchive
 from ledgerkeep.catalog.catalog import Catalog, CatalogSnapshot
 from ledgerkeep.catalog.models import Checked
+from ledgerkeep.configuration.proof import ConfigurationProof
+from ledgerkeep.configuration.registry import source_names
+from ledgerkeep.configuration.versions import ConfigurationVersion, StoredVersions
 from ledgerkeep.database.postgres.wal_tail import with_tail
 from ledgerkeep.errors import EvidenceChainBroken
 from ledgerkeep.evidence.chain import EvidenceLog
@@ -27,6 +30,14 @@ from ledgerkeep.storage.port import ObjectHead, ObjectStore
 
 _LOOKED_AT = 10
 """Newest objects of each kind whose encryption and lock are looked at."""
+
+
+@dataclass(frozen=True)
+class ShownVersion:
+    """A version of the configuration, and what was shown of it."""
+
+    version: ConfigurationVersion
+    proofs: list[ConfigurationProof]
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Material:
     """What lies in the vault, as this bucket knows it."""
     checked: dict[str, list[Checked]]
     """System identifier → what verifications have read back."""
+    configuration: dict[str, list[ShownVersion]]
+    """Source → its versions, oldest first."""
     heads: list[ObjectHead]
     """Newest backups, WAL, and evidence as they lie in the store."""
     chain: ChainResult
@@ -92,11 +105,18 @@ def gather(
         checked={
             one.system_identifier: catalog.checked(one.system_identifier) for one in snapshots
         },
+        configuration={
+            name: _shown(StoredVersions(store, policy), name) for name in source_names(policy)
+        },
         heads=_heads(store, policy, snapshots, chain),
         chain=chain,
         history=history,
         history_problem=history_problem,
     )
+
+
+def _shown(versions: StoredVersions, source: str) -> list[ShownVersion]:
+    return [ShownVersion(one, versions.proofs(one)) for one in versions.all(source)]
 
 
 def _verify(log: EvidenceLog, noted: ChainHead | None) -> ChainResult:

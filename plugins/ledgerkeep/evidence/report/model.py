@@ -203,6 +203,32 @@ class ArchiveRow(Record):
     stored_bytes: int
 
 
+class ConfigurationRow(Record):
+    """One source of configuration that the policy names."""
+
+    source: str
+    versions: int
+    """That are kept."""
+    made: int
+    """Of them, in the period."""
+    newest_id: str | None
+    """None: nothing of it was ever exported."""
+    newest_at: UtcDatetime | None
+    items: int
+    secrets: int
+    major: str
+    """Why the newest is a major version; empty: it is none."""
+    looked_at: UtcDatetime | None
+    """When a run of the period compared it with what was live last."""
+    level: LevelWord
+    """How far any version that is kept has been shown to be good, the newest best one."""
+    shown_id: str | None
+    shown_at: UtcDatetime | None
+    shown_by: str | None
+    stops_because: str
+    """Why the level is not higher."""
+
+
 class Control(Record):
     """A security control: what the policy wants, what was found on stored objects."""
 
@@ -315,6 +341,8 @@ class ComplianceReport(Record):
     verification: Verification
     archives: list[ArchiveRow]
     """All that are in the vault, oldest first, whenever they were made."""
+    configuration: list[ConfigurationRow]
+    """A row for each source that the policy names."""
     controls: list[Control]
     exceptions: list[ReportException]
     findings: list[FindingRow]
