@@ -21,6 +21,16 @@ def account_of(access: Access, settings: ConfigurationSource, policy: Policy) ->
 
     :raises AwsRefused, AwsUnavailable: the credentials are wrong, or AWS does not answer.
     """
+    _, region = connection_of(settings, policy)
+    account = caller_of(access, settings, policy).split(":")[4]
+    return Scope(environment=policy.environment, account=account, region=region)
+
+
+def caller_of(access: Access, settings: ConfigurationSource, policy: Policy) -> str:
+    """The ARN of whom a source's connection sends its requests as.
+
+    :raises AwsRefused, AwsUnavailable: the credentials are wrong, or AWS does not answer.
+    """
     connection, region = connection_of(settings, policy)
     sts = access.client("sts", connection, region)
     found = ask(
@@ -29,4 +39,5 @@ def account_of(access: Access, settings: ConfigurationSource, policy: Policy) ->
         denied=f"correct the credentials of the connection {connection}",
         connection=f"{connection}",
     )
-    return Scope(environment=policy.environment, account=found["Account"], region=region)
+    arn: str = found["Arn"]
+    return arn

@@ -167,6 +167,24 @@ class TerraformState(ConfigurationSource):
     )
 
 
+IamPath = Annotated[str, Field(pattern=r"^/([\x21-\x7e]*/)?$", max_length=512)]
+
+
+class Iam(ConfigurationSource):
+    """Roles, policies, groups, users and instance profiles of an account."""
+
+    paths: Annotated[list[IamPath], Field(min_length=1)] = Field(
+        default=["/"], description="Everything at them and below; each ends with a slash."
+    )
+    names: Annotated[list[Name], Field(min_length=1)] = Field(
+        default=["*"], description="Patterns, as of files in a shell: what matches one of them."
+    )
+    account_settings: bool = Field(
+        default=True,
+        description="Also identity providers, the password policy and the account's alias.",
+    )
+
+
 class Sources(PolicyModel):
     """What is exported; a missing source is not."""
 
@@ -175,3 +193,4 @@ class Sources(PolicyModel):
     terraform_state: TerraformState | None = None
     secrets: SecretsManager | None = None
     services: Services | None = None
+    iam: Iam | None = None
