@@ -122,3 +122,9 @@ def refusal(
 def error_code(problem: boto.ClientError) -> str:
     """The code that AWS gave the failure; empty when it gave none."""
     return problem.response.get("Error", {}).get("Code", "")
+
+
+def refused_with(problem: AwsRefused) -> str:
+    """The code behind a refusal; empty when it was not AWS that refused."""
+    cause = problem.__cause__
+    return error_code(cause) if isinstance(cause, boto.ClientError) else ""
