@@ -39,6 +39,7 @@
     │   ├── ForeignVersion          the version is of another environment, account or tenant
     │   ├── SealBroken              the secrets of a version cannot be opened
     │   ├── SourceChanged           what is live is no longer what the plan was made for
+    │   ├── StateLocked             somebody else works on a terraform state
     │   └── RecoveryIncomplete      some changes were applied, some were not
     │       └── RecoveryInterrupted the service stopped answering; it goes on by itself
     ├── AwsRefused                  an AWS service other than the store said no
@@ -250,6 +251,12 @@ class SealBroken(ConfigurationError):
 
 class SourceChanged(ConfigurationError):
     """What is live has changed since the plan was made, so the plan no longer holds."""
+
+
+class StateLocked(ConfigurationError):
+    """Somebody else holds the lock of a Terraform state."""
+
+    retryable: ClassVar[bool] = True
 
 
 class RecoveryIncomplete(ConfigurationError):
