@@ -29,6 +29,8 @@ class Run:
     left: dict[tuple[str, str], Any] = field(default_factory=dict)
     returned: dict[str, Any] = field(default_factory=dict)
     events: dict[Any, SimpleNamespace] = field(default_factory=dict)
+    triggering: dict[Any, list[SimpleNamespace]] = field(default_factory=dict)
+    """Asset → the events that started the run."""
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ class Run:
             "ti": instance,
             "task_instance": instance,
             "outlet_events": self.events,
+            "triggering_asset_events": self.triggering,
             "params": self.params,
         }
 

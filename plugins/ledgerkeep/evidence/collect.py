@@ -50,6 +50,8 @@ class Contribution(Record):
     criteria: list[Criterion] = []
     facts: dict[str, str] = {}
     not_taken: NotTaken | None = None
+    passed_over: list[str] = []
+    """Ids of tasks that are rightly skipped in this run."""
     versions: dict[str, str] = {}
 
 

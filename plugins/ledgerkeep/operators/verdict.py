@@ -4,7 +4,7 @@ Airflow takes a run's state from its leaf tasks alone, so a run whose restore fa
 if its last task only reported. This one runs whatever happened before it, writes the evidence
 record first, and then fails if anything else did not succeed. A run has passed exactly when its
 verdict task succeeded. What was skipped did not succeed, unless a task said as evidence that there
-was rightly nothing to take.
+was rightly nothing to take, or which tasks this run passes over.
 """
 
 from __future__ import annotations
@@ -45,7 +45,12 @@ class VerdictOperator(LedgerkeepOperator):
         good = {"success"}
         if any(one.get("not_taken") for one in contributions):
             good.add("skipped")
-        bad = {task: state for task, state in states.items() if state not in good}
+        over = {task for one in contributions for task in one.get("passed_over", ())}
+        bad = {
+            task: state
+            for task, state in states.items()
+            if state not in good and not (state == "skipped" and task in over)
+        }
         record = self._record(context, states, contributions, "failed" if bad else "success")
         with self.ending_well(context):
             link = EvidenceLog(self.catalog.store, self.policy).append(record)
