@@ -14,15 +14,18 @@ import yaml
 
 from tests.support import airflow_home  # isort: skip - before Airflow
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import TriggerRule
+from airflow.sdk import CronTriggerTimetable, TriggerRule
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from ledgerkeep.configuration.registry import source_names
+from ledgerkeep.policy.load import load_environment
 from tests.conftest import ROOT
 
 DAGS = ROOT / "dags"
 SCHEDULES = {
     "development_compliance_report": None,
+    "development_configuration_backup": "0 2 * * 0",
     "development_database_backup_verification": "0 8 * * *",
     "development_database_deployment_verified": None,
     "development_database_full_backup": "0 3 * * SUN",
@@ -37,6 +40,7 @@ SCHEDULES = {
     "development_documents_protection_check": "0 6 * * *",
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
+    "production_configuration_backup": "0 2 * * 0",
     "production_database_backup_verification": "0 7 * * *",
     "production_database_compliance_archive": "0 9 2 1 *",
     "production_database_deployment_verified": None,
@@ -63,6 +67,7 @@ SCHEDULES = {
     "production_test_one_moment_recovery": "0 6 25 * *",
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
+    "staging_configuration_backup": "0 2 * * 0",
     "staging_database_backup_verification": "30 7 * * *",
     "staging_database_deployment_verified": None,
     "staging_database_fingerprint": "0 5 * * *",
@@ -91,6 +96,7 @@ SCHEDULES = {
     "staging_test_point_in_time_recovery": "0 7 15 * *",
 }
 TAGS = {
+    "configuration_backup": {"configuration", "backup"},
     "database_backup_verification": {"database", "check"},
     "database_compliance_archive": {"database", "backup"},
     "database_deployment_verified": {"database", "check"},
@@ -173,8 +179,9 @@ def test_each_environment_has_the_dags_of_its_policy(bag: DagBag) -> None:
 
 
 def test_dag_runs_at_the_times_of_its_policy(dag: Any) -> None:
-    assert getattr(dag.timetable, "expression", None) == SCHEDULES[dag.dag_id]
-    assert str(getattr(dag.timetable, "timezone", "UTC")) == "UTC"
+    by_time = getattr(dag.timetable, "timetable", dag.timetable)
+    assert getattr(by_time, "expression", None) == SCHEDULES[dag.dag_id]
+    assert str(getattr(by_time, "timezone", "UTC")) == "UTC"
 
 
 def test_dag_carries_owner_tags_and_its_page(dag: Any) -> None:
@@ -327,6 +334,46 @@ def test_chain_of_an_environment_without_wal_is_restored_to_its_own_end(policies
         "verdict",
     ]
     assert dag.get_task("prove").fingerprint_id is None
+
+
+# -- the configuration
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_change_starts_a_backup_of_the_configuration(bag: DagBag, environment: str) -> None:
+    """Besides its time: what waits in the queue updates the asset."""
+    dag = bag.dags[f"{environment}_configuration_backup"]
+    (asset,) = dag.timetable.asset_condition.objects
+    (watcher,) = asset.watchers
+    assert asset.name == f"{environment}_configuration"
+    assert watcher.trigger.serialize() == (
+        "ledgerkeep.triggers.configuration_changes.ConfigurationChangesTrigger",
+        {"environment": environment},
+    )
+    assert dag.get_task("settle").trigger_rule is TriggerRule.ALL_DONE
+
+
+def test_without_a_queue_only_the_time_starts_a_backup_of_the_configuration(bag: DagBag) -> None:
+    dag = bag.dags["development_configuration_backup"]
+    assert isinstance(dag.timetable, CronTriggerTimetable)
+    assert "settle" not in dag.task_ids
+
+
+def test_with_neither_time_nor_queue_it_runs_on_demand(policies: Path) -> None:
+    file = policies / "development.yaml"
+    development = yaml.safe_load(file.read_text())
+    development["configuration"]["schedule"] = None
+    file.write_text(yaml.safe_dump(development))
+    dag = read_dags().dags["development_configuration_backup"]
+    assert not dag.timetable.can_be_scheduled
+
+
+def test_each_source_is_exported_whatever_becomes_of_the_others(bag: DagBag) -> None:
+    dag = bag.dags["production_configuration_backup"]
+    exports = {f"export_{name}" for name in source_names(load_environment("production"))}
+    assert dag.get_task("choose").downstream_task_ids - {"retention"} == exports
+    assert dag.get_task("retention").trigger_rule is TriggerRule.ALL_DONE
+    assert all(dag.get_task(name).upstream_task_ids == {"choose"} for name in exports)
 
 
 # -- what a person may ask for

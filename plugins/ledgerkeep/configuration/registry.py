@@ -6,20 +6,24 @@ a new one to.
 """
 
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ledgerkeep.configuration.access import Access
-from ledgerkeep.configuration.source import Source
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.policy.configuration import Configuration
 from ledgerkeep.policy.configuration_sources import ConfigurationSource, Sources
 from ledgerkeep.policy.model import Policy
 
+if TYPE_CHECKING:  # DAG files read the names, and import nothing heavy
+    from ledgerkeep.configuration.access import Access
+    from ledgerkeep.configuration.source import Source
+
 
 class SourceModule(Protocol):
     """What a module of a source offers."""
 
-    def open_source(self, access: Access, settings: ConfigurationSource, policy: Policy) -> Source:
+    def open_source(
+        self, access: "Access", settings: ConfigurationSource, policy: Policy
+    ) -> "Source":
         """The source, ready to be asked."""
 
 
@@ -31,7 +35,7 @@ def source_names(policy: Policy) -> list[str]:
     return [name for name in Sources.model_fields if getattr(sources, name) is not None]
 
 
-def open_source(name: str, access: Access, policy: Policy) -> Source:
+def open_source(name: str, access: "Access", policy: Policy) -> "Source":
     """One source of a policy.
 
     :raises PolicyError: the policy does not name it.

@@ -9,7 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, DeltaTriggerTimetable, Param
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    CronTriggerTimetable,
+    DeltaTriggerTimetable,
+    Param,
+)
 
 if TYPE_CHECKING:
     from ledgerkeep.policy.model import Policy
@@ -40,6 +47,7 @@ def dag_arguments(
     kind: str,
     schedule: str | DeltaTriggerTimetable | None,
     doc: str | None,
+    events: Asset | None = None,
 ) -> dict[str, Any]:
     """Arguments of `airflow.sdk.DAG` for one environment's DAG.
 
@@ -51,10 +59,11 @@ def dag_arguments(
     :param component: what it is about: database, documents, configuration or evidence
     :param kind: backup, check, recovery, restore-test or report
     :param schedule: cron in UTC; or `BACK_TO_BACK`; None: on demand only
+    :param events: what starts a run besides
     """
     return {
         "dag_id": f"{policy.environment}_{name}",
-        "schedule": _timetable(schedule),
+        "schedule": _with_events(_timetable(schedule), events),
         "catchup": False,
         "max_active_runs": 1,
         "doc_md": doc,
@@ -74,6 +83,25 @@ def recovery_points(policy: Policy) -> Asset:
         name=f"{policy.environment}_database_recovery_points",
         uri=f"x-ledgerkeep://{policy.storage.bucket}/{policy.environment}/database",
         group="ledgerkeep",
+    )
+
+
+def configuration_changes(policy: Policy) -> Asset | None:
+    """The asset that a change of the configuration updates, where the policy names a queue."""
+    from ledgerkeep.triggers.configuration_changes import ConfigurationChangesTrigger
+
+    configuration = policy.configuration
+    if configuration is None or configuration.events is None:
+        return None
+    watcher = AssetWatcher(
+        name=f"{policy.environment}_configuration_changes",
+        trigger=ConfigurationChangesTrigger(environment=policy.environment),
+    )
+    return Asset(
+        name=f"{policy.environment}_configuration",
+        uri=f"x-ledgerkeep://{configuration.events.queue}/{policy.environment}/configuration",
+        group="ledgerkeep",
+        watchers=[watcher],
     )
 
 
@@ -121,3 +149,13 @@ def _timetable(
     if isinstance(schedule, str):
         return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(0))
     return schedule
+
+
+def _with_events(
+    timetable: CronTriggerTimetable | DeltaTriggerTimetable | None, events: Asset | None
+) -> CronTriggerTimetable | DeltaTriggerTimetable | AssetOrTimeSchedule | list[Asset] | None:
+    if events is None:
+        return timetable
+    if timetable is None:
+        return [events]
+    return AssetOrTimeSchedule(timetable=timetable, assets=[events])
