@@ -1,71 +1,35 @@
 """The AWS stand-in: keys that outlive it, accounts that are apart, changes that are told."""
 
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-from include.sandbox import environment, processes
+from include.sandbox import environment
 from include.sandbox.lender.account import LenderAccount
 from include.sandbox.lender.changes import make_queue
 from include.sandbox.lender.stock import secret_values, stock_accounts
-from include.sandbox.ports import free_ports
 from ledgerkeep.configuration.events import notices_of
 from ledgerkeep.configuration.sealing import Sealer
 from ledgerkeep.errors import SealBroken
 from ledgerkeep.policy.load import load_environment, load_policies
+from tests.support.lender import SEED, account, serving
 
 pytestmark = pytest.mark.integration
 
-SEED = "the seed of a test"
 CONTEXT = {"environment": "production"}
 PRODUCTION = load_environment("production", environment.POLICIES)
 assert PRODUCTION.configuration is not None
 SEALING_KEY = PRODUCTION.configuration.sealing_key
 
 
-@contextmanager
-def serving(home: Path, seed: str = SEED) -> Iterator[str]:
-    """The stand-in as the sandbox starts it; its address."""
-    (port,) = free_ports(1)
-    log = home / "aws.log"
-    daemon = processes.start(
-        [sys.executable, "-m", "include.sandbox.aws_server", f"--port={port}"],
-        home=home,
-        log=log,
-        directory=environment.ROOT,
-        environment={**processes.inherited_environment(), environment.ACCOUNT_SEED: seed},
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        processes.wait_until(lambda: answers(url), daemon, name="AWS", log=log, timeout=60)
-        yield url
-    finally:
-        processes.end([psutil.Process(daemon.pid)], grace=0)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/moto-api/", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("aws")) as found:
         yield found
-
-
-def account(url: str, name: str = "production", seed: str = SEED) -> LenderAccount:
-    return LenderAccount.of(load_environment(name, environment.POLICIES), url, seed)
 
 
 def sealer(url: str) -> Sealer:

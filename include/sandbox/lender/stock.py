@@ -6,10 +6,18 @@ anew. A source that a policy does not name is not stocked.
 
 from collections.abc import Iterable
 
-from include.sandbox.lender import parameters
+from include.sandbox.lender import (
+    changes,
+    firewall,
+    identity,
+    keys,
+    managed_secrets,
+    network,
+    parameters,
+    services,
+    terraform,
+)
 from include.sandbox.lender.account import LenderAccount
-from include.sandbox.lender.changes import make_queue
-from include.sandbox.lender.keys import kms_keys
 from ledgerkeep.policy.model import Policy
 
 
@@ -26,15 +34,34 @@ def stock_accounts(url: str, policies: Iterable[Policy], seed: str) -> None:
 def stock(account: LenderAccount, policy: Policy) -> None:
     """Stock one account."""
     assert policy.configuration is not None
-    sources = policy.configuration.sources
-    key = next(iter(kms_keys(policy)))
-    if sources.parameters:
-        parameters.stock(account, sources.parameters, key)
+    wanted, key = policy.configuration.sources, keys.data_key(account.environment)
+    if wanted.parameters:
+        parameters.stock(account, wanted.parameters, key)
+    if wanted.secrets:
+        managed_secrets.stock(account, wanted.secrets, key)
+    if wanted.services:
+        services.stock(account, wanted.services)
+    if wanted.terraform_state:
+        terraform.stock(account, wanted.terraform_state)
+    if wanted.iam:
+        identity.stock(account)
+    if wanted.security_groups:
+        network.stock(account)
+    if wanted.kms:
+        keys.stock(account)
+    if wanted.waf:
+        firewall.stock(account)
     # Last: what was stocked is no news.
     if policy.configuration.events:
-        make_queue(account, policy.configuration.events)
+        changes.make_queue(account, policy.configuration.events)
 
 
 def secret_values(account: LenderAccount) -> dict[str, str]:
-    """Every secret that was stocked: what it is → its value."""
-    return {f"parameter {name}": one for name, one in parameters.secrets(account).items()}
+    """Every secret that is stocked: what it is → its value."""
+    kinds = {
+        "parameter": parameters.secrets(account),
+        "secret": managed_secrets.passwords(account),
+        "variable": services.variables(account),
+        "terraform output": terraform.outputs(account),
+    }
+    return {f"{kind} {name}": value for kind, held in kinds.items() for name, value in held.items()}
