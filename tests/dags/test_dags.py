@@ -26,6 +26,7 @@ DAGS = ROOT / "dags"
 SCHEDULES = {
     "development_compliance_report": None,
     "development_configuration_backup": "0 2 * * 0",
+    "development_configuration_recovery": None,
     "development_database_backup_verification": "0 8 * * *",
     "development_database_deployment_verified": None,
     "development_database_full_backup": "0 3 * * SUN",
@@ -41,6 +42,7 @@ SCHEDULES = {
     "development_restore_janitor": "30 * * * *",
     "production_compliance_report": "0 8 1 * *",
     "production_configuration_backup": "0 2 * * 0",
+    "production_configuration_recovery": None,
     "production_database_backup_verification": "0 7 * * *",
     "production_database_compliance_archive": "0 9 2 1 *",
     "production_database_deployment_verified": None,
@@ -68,6 +70,7 @@ SCHEDULES = {
     "production_test_point_in_time_recovery": "0 6 15 * *",
     "staging_compliance_report": "0 8 1 * *",
     "staging_configuration_backup": "0 2 * * 0",
+    "staging_configuration_recovery": None,
     "staging_database_backup_verification": "30 7 * * *",
     "staging_database_deployment_verified": None,
     "staging_database_fingerprint": "0 5 * * *",
@@ -97,6 +100,7 @@ SCHEDULES = {
 }
 TAGS = {
     "configuration_backup": {"configuration", "backup"},
+    "configuration_recovery": {"configuration", "recovery"},
     "database_backup_verification": {"database", "check"},
     "database_compliance_archive": {"database", "backup"},
     "database_deployment_verified": {"database", "check"},

@@ -1,0 +1,240 @@
+"""A recovery of configuration, task by task, as the scheduler would run it."""
+
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from tests.operators.runs import Run  # isort: skip - before Airflow
+from airflow.sdk.exceptions import AirflowFailException
+from moto import mock_aws
+
+from include.sandbox import objectstore
+from include.sandbox.objectstore import ObjectStoreServer
+from ledgerkeep.configuration.back_up import Asked, back_up
+from ledgerkeep.configuration.registry import open_source
+from ledgerkeep.evidence.records import EvidenceRecord
+from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.configuration_backup import ConfigurationOperator
+from ledgerkeep.operators.configuration_recovery import (
+    READABLE,
+    ApplyConfigurationOperator,
+    ApproveConfigurationOperator,
+    PlanConfigurationOperator,
+    VerifyConfigurationOperator,
+)
+from ledgerkeep.operators.verdict import VerdictOperator
+from ledgerkeep.recovery.approval import APPROVED_PLAN
+from tests.conftest import ROOT
+from tests.operators.conftest import connection
+
+pytestmark = pytest.mark.integration
+
+ENVIRONMENT = {"environment": "production"}
+PASSWORD, ROTATED = "correct-horse-battery", "wrong-pony-battery"
+BELOW = "/loan-management/production"
+
+
+@pytest.fixture
+def ssm(s3: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Production's bucket, real, and its account, in this process; two parameters, exported."""
+    policy = yaml.safe_load((ROOT / "include" / "policies" / "production.yaml").read_text())
+    policy["storage"]["bucket"] = f"backups-{secrets.token_hex(4)}"
+    known = policy["configuration"]
+    kept = ("connection_id", "region", "sealing_key", "schedule", "recovery")
+    policy["configuration"] = {
+        **{name: known[name] for name in kept},
+        "sources": {"parameters": known["sources"]["parameters"]},
+    }
+    for test in ("infrastructure", "application_configuration", "integration_configuration"):
+        policy["restore_tests"].pop(f"{test}_recovery", None)
+    objectstore.make_bucket(s3, policy["storage"]["bucket"])
+    store = {"service_config": {"s3": {"endpoint_url": s3.endpoint}}}
+    for name, login, password, extra in (
+        (policy["storage"]["connection_id"], s3.user.access_key, s3.user.secret_key, store),
+        (policy["configuration"]["connection_id"], "testing", "testing", {}),
+    ):
+        told = connection("aws", login=login, password=password, extra=extra)
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", told)
+    shutil.copy(ROOT / "include" / "policies" / "development.yaml", tmp_path)
+    (tmp_path / "production.yaml").write_text(yaml.safe_dump(policy))
+    monkeypatch.setenv("LEDGERKEEP_STORE_ENCRYPTION", "none")
+    monkeypatch.setenv("LEDGERKEEP_POLICIES", str(tmp_path))
+    with mock_aws():
+        region = policy["configuration"]["region"]
+        account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        kms = boto3.client("kms", region, **account)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName=policy["configuration"]["sealing_key"], TargetKeyId=key)
+        found = boto3.client("ssm", region, **account)
+        found.put_parameter(Name=f"{BELOW}/url", Value="https://loans", Type="String")
+        found.put_parameter(Name=f"{BELOW}/password", Value=PASSWORD, Type="SecureString")
+        export()
+        yield found
+
+
+def export() -> str:
+    """Store what is live as a version."""
+    by = ConfigurationOperator(task_id="export", **ENVIRONMENT)
+    source = open_source("parameters", by.access, by.policy)
+    return back_up(source, by.versions, by.marker, Asked(run="test")).version.id
+
+
+def change(ssm: Any) -> None:
+    """A parameter changed, a secret rotated, a parameter added."""
+    for name, value in (("url", "https://evil"), ("password", ROTATED), ("new", "1")):
+        kind = "SecureString" if name == "password" else "String"
+        ssm.put_parameter(Name=f"{BELOW}/{name}", Value=value, Type=kind, Overwrite=True)
+
+
+def live(ssm: Any) -> dict[str, str]:
+    found = ssm.get_parameters_by_path(Path=BELOW, Recursive=True, WithDecryption=True)
+    return {one["Name"].removeprefix(f"{BELOW}/"): one["Value"] for one in found["Parameters"]}
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    return {
+        "source": "parameters",
+        "version": "newest",
+        "only": None,
+        "delete_unknown": False,
+        "scenario": "accidental_deletion",
+        "reason": "INC-7: parameters were changed",
+        **fields,
+    }
+
+
+def started(**fields: Any) -> Run:
+    run = Run("production_configuration_recovery", params=form(**fields))
+    run.do(PlanConfigurationOperator(task_id="plan", **ENVIRONMENT))
+    return run
+
+
+def apply(run: Run, approval: Any) -> Any:
+    return run.do(
+        ApplyConfigurationOperator(
+            task_id="apply",
+            plan=run.returned["plan"],
+            approval=approval,
+            approval_required=True,
+            **ENVIRONMENT,
+        )
+    )
+
+
+def verify(run: Run) -> Any:
+    return run.do(
+        VerifyConfigurationOperator(task_id="verify", plan=run.returned["plan"], **ENVIRONMENT)
+    )
+
+
+def verdict(run: Run) -> EvidenceRecord:
+    task = VerdictOperator(task_id="verdict", kind="recovery", **ENVIRONMENT)
+    said = run.do(task)
+    return EvidenceRecord.from_json(task.catalog.store.get(said["evidence"]))
+
+
+def approved(run: Run) -> dict[str, str]:
+    return {APPROVED_PLAN: run.left["plan", PLAN_DIGEST]}
+
+
+def test_configuration_is_put_back_and_the_evidence_says_so(
+    ssm: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    change(ssm)
+    run = started()
+    readable = run.left["plan", READABLE]
+    assert '+ /value: "https://loans"' in readable
+    assert f"`{BELOW}/new`" in readable
+    assert apply(run, approved(run)) == {"applied": 2, "found_done": 0, "failed": 0}
+    assert verify(run) == 2
+    assert live(ssm) == {"url": "https://loans", "password": PASSWORD, "new": "1"}
+
+    record = verdict(run)
+    assert record.outcome == "success"
+    version = run.returned["plan"]["version_id"]
+    assert record.recovery_point_ids == [f"parameters/{version}"]
+    assert record.facts["plan_sha256"] == run.left["plan", PLAN_DIGEST]
+    assert record.facts["requested_by"] == "dana"
+    assert record.measurements["changes_applied"] == 2
+    assert record.measurements["changes_verified"] == 2
+    assert record.target is not None
+    assert record.target.name == "accidental_deletion"
+    assert record.measurements["rto_seconds"] < record.target.rto_seconds
+    assert {one.name: one.met for one in record.criteria} == {
+        "data integrity": True,
+        "application works": True,
+        "performance within range": None,
+        "recovery within RTO and RPO": True,
+    }
+    assert [one.what for one in record.findings] == [
+        f"1 live things are not in the version and are left alone: {BELOW}/new"
+    ]
+    store = ConfigurationOperator(task_id="look", **ENVIRONMENT).catalog.store
+    stored = [store.get(one.key) for one in store.list("")]
+    said = [json.dumps([repr(run.left), run.returned]).encode(), caplog.text.encode()]
+    for secret in (PASSWORD.encode(), ROTATED.encode()):
+        assert [one for one in [*stored, *said] if secret in one] == []
+
+
+def test_second_recovery_finds_nothing_and_asks_nobody(ssm: Any) -> None:
+    run = started()
+    assert "There is nothing to apply." in run.left["plan", READABLE]
+    approve = ApproveConfigurationOperator(
+        task_id="approve",
+        plan=run.returned["plan"],
+        plan_digest=run.left["plan", PLAN_DIGEST],
+        response_timeout=timedelta(hours=1),
+        subject="?",
+        body="?",
+        **ENVIRONMENT,
+    )
+    answer = run.do(approve)
+    assert answer == {"answer": "nobody was asked", **approved(run)}
+    assert apply(run, answer) == {"applied": 0, "found_done": 0, "failed": 0}
+    assert verify(run) == 0
+    assert verdict(run).outcome == "success"
+
+
+@pytest.mark.parametrize(
+    ("approval", "message"),
+    [
+        (None, "nobody has approved this recovery"),
+        ({APPROVED_PLAN: "0" * 64}, "the plan is another than the one that was approved"),
+    ],
+)
+def test_nothing_is_touched_without_the_approval_of_this_plan(
+    ssm: Any, approval: Any, message: str
+) -> None:
+    change(ssm)
+    run = started()
+    before = live(ssm)
+    with pytest.raises(AirflowFailException, match=message):
+        apply(run, approval)
+    assert live(ssm) == before
+
+
+def test_what_was_changed_since_the_plan_is_not_gone_over(ssm: Any) -> None:
+    change(ssm)
+    run = started()
+    ssm.put_parameter(Name=f"{BELOW}/url", Value="https://mine", Type="String", Overwrite=True)
+    with pytest.raises(AirflowFailException, match="not as they were when it was made"):
+        apply(run, approved(run))
+    assert live(ssm)["url"] == "https://mine"
+    assert run.contribution("apply")["findings"][0]["severity"] == "critical"
+
+
+def test_form_that_cannot_be_meant_fails_the_plan_and_says_why(ssm: Any) -> None:
+    with pytest.raises(AirflowFailException, match="the sources are parameters"):
+        started(source="iam")
+    with pytest.raises(AirflowFailException, match="the nearest of 1 stored"):
+        started(version="20200101T000000000000Z-abcdef")
