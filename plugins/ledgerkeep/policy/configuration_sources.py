@@ -166,6 +166,10 @@ class TerraformState(ConfigurationSource):
         default=timedelta(minutes=15), description="Longest that one run of terraform may take."
     )
 
+    def buckets(self) -> set[str]:
+        """See `ConfigurationSource.buckets`."""
+        return {self.bucket}
+
 
 IamPath = Annotated[str, Field(pattern=r"^/([\x21-\x7e]*/)?$", max_length=512)]
 
