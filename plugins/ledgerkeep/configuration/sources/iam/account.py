@@ -80,7 +80,7 @@ class OidcProviders(Kind):
                 **self._of(name),
             )
 
-    def _of(self, name: str) -> dict[str, str]:
+    def _of(self, name: str) -> dict[str, Any]:
         return {"OpenIDConnectProviderArn": self.api.arn(f"oidc-provider/{name}")}
 
 
@@ -140,7 +140,7 @@ class SamlProviders(Kind):
         found: str = answer.get("AssertionEncryptionMode", "")
         return found
 
-    def _of(self, name: str) -> dict[str, str]:
+    def _of(self, name: str) -> dict[str, Any]:
         return {"SAMLProviderArn": self.api.arn(f"saml-provider/{name}")}
 
 

@@ -11,19 +11,17 @@ one, so that a document that was within IAM's size before still is.
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
 _LISTS = ("Action", "NotAction", "Resource", "NotResource")
 _PRINCIPALS = ("Principal", "NotPrincipal")
 
 
-def canonical_document(document: str | Mapping[str, Any]) -> dict[str, Any]:
+def canonical_document(document: Mapping[str, Any]) -> dict[str, Any]:
     """The one form of a document.
 
-    :param document: as boto3 gives it, or as IAM does: JSON, URL-encoded (RFC 3986).
+    :param document: as boto3 gives it, which has decoded what IAM sends.
     """
-    read = document if isinstance(document, Mapping) else json.loads(unquote(document))
-    found = dict(read)
+    found = dict(document)
     if "Statement" in found:
         found["Statement"] = [_statement(one) for one in _listed(found["Statement"])]
     return found

@@ -57,7 +57,7 @@ class Kind(ABC):
         self.api.await_state(f"{self.prefix}/{name}", lambda: self.read(name, path), wanted)
 
     def set_tags(
-        self, operations: tuple[str, str], what: str, live: State, wanted: State, **whose: str
+        self, operations: tuple[str, str], what: str, live: State, wanted: State, **whose: Any
     ) -> None:
         """Exactly these tags.
 

@@ -14,7 +14,12 @@ from typing import Any
 
 from ledgerkeep.configuration.sources.iam.account import OidcProviders, SamlProviders, Settings
 from ledgerkeep.configuration.sources.iam.api import Api
-from ledgerkeep.configuration.sources.iam.managed import InstanceProfiles, Policies, role_of
+from ledgerkeep.configuration.sources.iam.managed import (
+    InstanceProfiles,
+    Policies,
+    name_of,
+    role_of,
+)
 from ledgerkeep.configuration.sources.iam.principals import Groups, Principals, Roles, Users
 
 _DETAILS = "get_account_authorization_details"
@@ -63,11 +68,11 @@ class Listing:
     def _policies(self) -> Iterator[Listed]:
         kind = Policies(self.api)
         for detail in self._details("LocalManagedPolicy", "Policies"):
-            path, name = detail["Path"], detail["PolicyName"]
+            path, name = detail["Path"], name_of(detail)
             if not self.holds(path, name):
                 continue
             # A version's number is never given twice to one policy, and no version is ever changed.
-            mark = f"{detail['PolicyId']} {detail['DefaultVersionId']}"
+            mark = f"{detail['CreateDate'].timestamp():.3f} {detail['DefaultVersionId']}"
             known = self.unchanged(kind.prefix, path, name, mark)
             content = None if known else kind.listed(detail)
             if known or content is not None:

@@ -35,8 +35,8 @@ class Policies(Kind):
         What those leave out, tags and (AWS does not say when) the description, takes a request of
         its own. None where the policy has gone since.
         """
-        name, arn = detail["PolicyName"], detail["Arn"]
-        answer = self.api.find("get_policy", f"read policy/{name}", PolicyArn=arn)
+        what = f"read policy/{name_of(detail)}"
+        answer = self.api.find("get_policy", what, PolicyArn=detail["Arn"])
         current = next(one for one in detail["PolicyVersionList"] if one["IsDefaultVersion"])
         return answer and _content(answer["Policy"], current["Document"])
 
@@ -180,13 +180,19 @@ class InstanceProfiles(Kind):
         self.api.drop("delete_instance_profile", what, InstanceProfileName=name)
 
     def _set_role(self, name: str, live: str, wanted: str) -> None:
-        of = {"InstanceProfileName": name}
+        of: dict[str, Any] = {"InstanceProfileName": name}
         if live:
             what = f"take role/{live} out of instance-profile/{name}"
             self.api.drop("remove_role_from_instance_profile", what, RoleName=live, **of)
         if wanted:
             what = f"put role/{wanted} into instance-profile/{name}"
             self.api.send("add_role_to_instance_profile", what, RoleName=wanted, **of)
+
+
+def name_of(policy: Mapping[str, Any]) -> str:
+    """A policy's name, from its ARN."""
+    arn: str = policy["Arn"]
+    return arn.rsplit("/", 1)[-1]
 
 
 def role_of(profile: Mapping[str, Any]) -> str:

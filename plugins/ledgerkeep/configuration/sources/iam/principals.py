@@ -86,7 +86,7 @@ class Principals(Kind):
     def remove(self, name: str, live: State) -> None:
         """Without policies, and then it."""
         self._set_attached(name, live["attached"], [])
-        closed = {CLOSED_POLICY: {}} if self.closed else {}
+        closed: dict[str, Any] = {CLOSED_POLICY: {}} if self.closed else {}
         self._set_inline(name, {**live["inline"], **closed}, {})
         self._drop(f"delete_{self.prefix}", "delete", name, hints={"DeleteConflict": _CREDENTIALS})
 
@@ -163,7 +163,7 @@ class Principals(Kind):
         what = f"list the policies of {self.prefix}/{name}"
         return self.api.listed(operation, member, what, **self._of(name))
 
-    def _of(self, name: str) -> dict[str, str]:
+    def _of(self, name: str) -> dict[str, Any]:
         return {self.parameter: name}
 
     @property
