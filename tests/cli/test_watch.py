@@ -82,6 +82,18 @@ def test_a_green_run_whose_verdict_was_skipped_did_not_pass() -> None:
     assert caught.value.hint == "look at the run run in Airflow"
 
 
+def test_a_task_that_the_verdict_passed_over_is_no_failure() -> None:
+    """The verdict fails a run in which something was skipped that should not have been."""
+    tasks = [task("a", "skipped"), task("b", "success"), task("verdict", "success")]
+    assert follow(FakeAirflow(("success", tasks), logs={})) == ["backup success verdict (3/3)"]
+
+
+def test_what_is_skipped_without_a_verdict_did_not_pass() -> None:
+    with pytest.raises(RunFailed) as caught:
+        follow(FakeAirflow(("success", [task("a", "skipped"), task("b", "success")]), logs={}))
+    assert caught.value.message == "backup did not pass: a skipped"
+
+
 def test_a_second_try_is_announced() -> None:
     airflow = FakeAirflow(
         ("running", [task("a", "up_for_retry")]),
