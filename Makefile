@@ -18,10 +18,10 @@ INSTALLED = .venv/installed
 SANDBOX = $(VENV)/python -m include.sandbox
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo demo-database demo-documents up down status test lint bench requirements clean compose-env
+.PHONY: help install demo demo-database demo-documents demo-configuration up down status test lint bench requirements clean compose-env
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with everything the project needs
 
@@ -41,6 +41,9 @@ demo-database: $(INSTALLED) ## incrementals, a deployment, an approved recovery,
 
 demo-documents: $(INSTALLED) ## documents lost, found missing, brought back to the moment before (KEEP=1, SIZE_MB=200)
 	$(SANDBOX) demo-documents --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
+
+demo-configuration: $(INSTALLED) ## an account exported, changed by hand, named, put back (KEEP=1, SIZE_MB=200)
+	$(SANDBOX) demo-configuration --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
 
 up: $(INSTALLED) ## start the sandbox and leave it running (SIZE_MB=200)
 	$(SANDBOX) up --size-mb $(SIZE_MB)

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from include.sandbox import demo, demo_database, demo_documents, load, sandbox
+from include.sandbox import demo, demo_configuration, demo_database, demo_documents, load, sandbox
 from include.sandbox.processes import ServerFailed
 from ledgerkeep.errors import LedgerkeepError
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo": (demo.run, "run the main job through the scheduler"),
         "demo-database": (demo_database.run, "run the whole database family"),
         "demo-documents": (demo_documents.run, "run the documents family"),
+        "demo-configuration": (demo_configuration.run, "run the configuration family"),
     }
     for name, (story, words) in stories.items():
         show = commands.add_parser(name, help=words)

@@ -5,11 +5,11 @@ DAG that was off before is off again, and a sandbox that was down before is stop
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from include.sandbox import environment, sandbox
 from include.sandbox.documents import DocumentStore
+from include.sandbox.lender.account import LenderAccount
 from include.sandbox.objectstore import Credentials
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.servers import protected_server
@@ -34,6 +35,7 @@ from ledgerkeep.storage.s3 import S3Store
 from ledgerkeep.worker import WorkerSettings
 
 ENVIRONMENT = "production"
+_INTERVAL = 0.5
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Stage:
     @property
     def policy(self) -> Policy:
         """Production's."""
-        return load_policy(environment.POLICIES / f"{ENVIRONMENT}.yaml")
+        return load_policy(self.ours.policies / f"{ENVIRONMENT}.yaml")
 
     @property
     def store(self) -> S3Store:
@@ -77,6 +79,13 @@ class Stage:
         assert held is not None
         user = Credentials(state.secrets.store_key, state.secrets.store_secret)
         return DocumentStore(environment.store_url(state.ports), user, held.bucket)
+
+    @property
+    def account(self) -> LenderAccount:
+        """Production's account."""
+        state = self.ours.state()
+        url, seed = environment.aws_url(state.ports), state.secrets.account_seed
+        return LenderAccount.of(self.policy, url, seed)
 
     def evidence(self, run: DagRun) -> EvidenceRecord:
         """The last record that a run left.
@@ -106,6 +115,51 @@ class Stage:
             meanwhile(run)
             Watcher(self.api, self.console).follow(run)
         return run
+
+    def run_side_by_side(
+        self,
+        action: str,
+        confs: Iterable[dict[str, Any]],
+        *,
+        meanwhile: Callable[[DagRun], None] = lambda run: None,
+    ) -> list[DagRun]:
+        """Run production's DAG for an action once with each of these, all at the same time.
+
+        :param meanwhile: told of each run as soon as it was started.
+        :raises RunFailed: one did not pass.
+        """
+        with ExitStack() as started:
+            runs = [started.enter_context(self._started(action, conf)) for conf in confs]
+            for run in runs:
+                meanwhile(run)
+            for run in runs:
+                Watcher(self.api, self.console).follow(run)
+        return runs
+
+    def wait_for_run(
+        self, action: str, cause: Callable[[], None], *, timeout: float = 120
+    ) -> tuple[DagRun, float]:
+        """Let something happen that starts production's DAG for an action by itself; follow it.
+
+        :param timeout: seconds until the run has started.
+        :returns: the run, and the seconds from the cause to its end.
+        :raises RunFailed: none came in time, or it did not pass.
+        """
+        dag_id = f"{ENVIRONMENT}_{action}"
+        known = set(self.api.run_ids(dag_id))
+        was_on = self.api.switch(dag_id, on=True)
+        try:
+            cause()
+            began = monotonic()
+            while not (new := [one for one in self.api.run_ids(dag_id) if one not in known]):
+                if monotonic() - began > timeout:
+                    raise RunFailed(f"nothing started {dag_id} within {timeout:.0f} s")
+                sleep(_INTERVAL)
+            run = DagRun(dag_id, new[0])
+            Watcher(self.api, self.console).follow(run)
+            return run, monotonic() - began
+        finally:
+            self.api.switch(dag_id, on=was_on)
 
     def run_in_vain(self, action: str, conf: dict[str, Any] | None = None) -> DagRun:
         """Run a check that has to find something, and so to fail.
@@ -141,7 +195,7 @@ class Stage:
 
         def start(run: DagRun) -> None:
             threads.append(threading.Thread(target=approve, args=(run,), daemon=True))
-            threads[0].start()
+            threads[-1].start()
 
         try:
             yield start

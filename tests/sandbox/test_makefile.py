@@ -25,6 +25,7 @@ def test_make_alone_lists_the_targets() -> None:
         "install",
         "demo",
         "demo-documents",
+        "demo-configuration",
         "up",
         "down",
         "test",

@@ -12,7 +12,13 @@ BACKEND, EXECUTION, DEPLOY = (
     "loan-management-deploy",
 )
 PROFILE = "loan-management-bastion"
+_PATH = "/loan-management/"
 _TAGS = [{"Key": "system", "Value": "loan-management"}]
+
+
+def policy_arn(account: LenderAccount) -> str:
+    """Of the policy for documents."""
+    return f"arn:aws:iam::{account.id}:policy{_PATH}{POLICY}"
 
 
 def documents_policy(account: LenderAccount) -> dict[str, Any]:
@@ -30,15 +36,15 @@ def stock(account: LenderAccount) -> None:
     there = {one["RoleName"] for one in iam.list_roles()["Roles"]}
     if DEPLOY in there:
         return
-    arn = iam.create_policy(
+    iam.create_policy(
         PolicyName=POLICY,
-        Path="/loan-management/",
+        Path=_PATH,
         Description="documents of the loan system",
         PolicyDocument=json.dumps(documents_policy(account)),
         Tags=_TAGS,
-    )["Policy"]["Arn"]
+    )
     _role(iam, BACKEND, _trust("ecs-tasks.amazonaws.com"))
-    iam.attach_role_policy(RoleName=BACKEND, PolicyArn=arn)
+    iam.attach_role_policy(RoleName=BACKEND, PolicyArn=policy_arn(account))
     _role(iam, EXECUTION, _trust("ecs-tasks.amazonaws.com"))
     secrets = _allow(["secretsmanager:GetSecretValue", "ssm:GetParameters"], "*")
     _inline(iam, EXECUTION, "secrets", _policy(secrets))
