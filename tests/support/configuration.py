@@ -6,6 +6,7 @@ is used.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -67,7 +68,8 @@ def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Acco
     key = kms.create_key(Description="sealing")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=SEALING_KEY, TargetKeyId=key)
     access = Access(
-        client=lambda service, _connection, region: boto3.client(service, region),  # type: ignore[call-overload]
+        # A client takes a second to make, and is the same for all.
+        client=cache(lambda service, _connection, region: boto3.client(service, region)),  # type: ignore[call-overload]
         login=lambda connection: (logins or {})[connection],
     )
     store = MemoryStore()

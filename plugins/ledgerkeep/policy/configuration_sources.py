@@ -189,6 +189,74 @@ class Iam(ConfigurationSource):
     )
 
 
+VpcId = Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
+AliasPrefix = Annotated[str, Field(pattern=r"^alias/[A-Za-z0-9/_-]*$", max_length=256)]
+WafName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,128}$")]
+
+
+class SecurityGroups(ConfigurationSource):
+    """Security groups of EC2, with all their rules; without tags and VPCs, all of the region."""
+
+    tags: dict[Name, Name] = Field(
+        default={}, description="Only groups that have all of these tags; * stands for anything."
+    )
+    vpc_ids: Annotated[list[VpcId], Field(max_length=200)] = Field(
+        default=[], description="Only groups of these VPCs; empty: of all."
+    )
+
+
+class KmsKeys(ConfigurationSource):
+    """Settings of customer-managed keys; without aliases and tags, of all in the region."""
+
+    aliases: list[AliasPrefix] = Field(
+        default=[], description="Keys that have an alias that begins with one of these."
+    )
+    tags: dict[Name, Name] = Field(
+        default={}, description="Keys that have all of these tags, whatever their aliases."
+    )
+    test_keys: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=5,
+        description="A restore test makes no more keys than this; each costs until its deletion "
+        "is scheduled, and stays seven days more. 0: it makes none.",
+    )
+
+
+class WebFirewall(ConfigurationSource):
+    """Web ACLs of WAF, and what they are made of."""
+
+    scopes: Annotated[list[Literal["REGIONAL", "CLOUDFRONT"]], Field(min_length=1)] = Field(
+        default=["REGIONAL"], description="CLOUDFRONT is read in us-east-1, where WAF keeps it."
+    )
+    name_prefix: WafName = Field(
+        default="", description="Only what has a name that begins so; empty: everything."
+    )
+
+
+class ManagementApiSource(ConfigurationSource):
+    """A service that is not AWS, by its management API."""
+
+    connection_id: Name = Field(description="Its address and credentials.")  # type: ignore[assignment]
+    test_connection_id: Name | None = Field(
+        default=None,
+        description="Of a tenant of its own for restore tests; null: there is none, and no test.",
+    )
+    patience: Duration = Field(
+        default=timedelta(minutes=5), description="A busy service is waited for no longer."
+    )
+
+
+class Auth0Tenant(ManagementApiSource):
+    """A tenant of Auth0; login and password are an application's client id and secret."""
+
+
+class DocusignAccount(ManagementApiSource):
+    """An account of DocuSign; login is an integration key, the password its private RSA key."""
+
+
+class SendgridAccount(ManagementApiSource):
+    """An account of SendGrid; the password is an API key."""
+
+
 class Sources(PolicyModel):
     """What is exported; a missing source is not."""
 
@@ -198,3 +266,9 @@ class Sources(PolicyModel):
     secrets: SecretsManager | None = None
     services: Services | None = None
     iam: Iam | None = None
+    security_groups: SecurityGroups | None = None
+    kms: KmsKeys | None = None
+    waf: WebFirewall | None = None
+    auth0: Auth0Tenant | None = None
+    docusign: DocusignAccount | None = None
+    sendgrid: SendgridAccount | None = None
