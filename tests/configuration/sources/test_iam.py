@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from ledgerkeep.configuration.registry import open_source
 from ledgerkeep.configuration.source import Change, Known, Scope, Source
+from ledgerkeep.errors import ConfigurationError
 from tests.support.configuration import Account, aws, open_account, policy_with
 from tests.support.iam_account import (
     ACCOUNT,
@@ -21,6 +23,7 @@ from tests.support.iam_account import (
     allow,
     bring_back,
     contents,
+    create_policy,
     create_role,
     load_managed_policies,
     planned,
@@ -184,6 +187,11 @@ def test_paths_and_names_choose_what_is_exported(account: Account, iam: Any) -> 
     ]
 
 
+def test_a_path_that_is_none_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        policy_with(iam={"paths": ["/loan"]})
+
+
 def damage(iam: Any) -> None:
     """Every way in which somebody changes what is exported."""
     iam.create_policy_version(
@@ -339,6 +347,30 @@ def test_a_version_that_says_the_same_is_put_in_force_again(source: Source, iam:
     bring_back(source, before)
     assert versions(iam, LOAN_WRITE) == {"v1": False, "v2": True}
     assert contents(source) == before
+
+
+def test_a_policy_made_anew_gets_its_document_back_but_not_its_description(
+    source: Source, iam: Any
+) -> None:
+    before = contents(source)
+    arn = f"{OWN}policy/loan/LoanRead"
+    iam.detach_group_policy(GroupName="lenders", PolicyArn=arn)
+    iam.detach_role_policy(RoleName="loan-backend", PolicyArn=arn)
+    iam.delete_policy(PolicyArn=arn)
+    create_policy(iam, "LoanRead", allow("*"))
+    live = contents(source)
+    key = "policy/LoanRead"
+    with pytest.raises(ConfigurationError) as problem:
+        source.apply(Change("update", key, live[key], before[key]))
+    assert problem.value.message == (
+        "policy/LoanRead has its document and tags again, but not its description, which IAM sets "
+        "only when a policy is made"
+    )
+    assert problem.value.hint == (
+        "leave it; or delete it, once nothing uses it any more, and run the recovery again"
+    )
+    bring_back(source, before)
+    assert contents(source) == {**before, key: {**before[key], "description": ""}}
 
 
 def test_copies_lie_beside_closed_and_are_removed_whole(source: Source, iam: Any) -> None:

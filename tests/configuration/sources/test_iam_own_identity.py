@@ -101,6 +101,21 @@ def test_its_role_is_left_alone_with_its_policies_boundary_and_profile(
     ]
 
 
+def test_by_way_of_whom_its_role_is_assumed_is_left_alone_too(account: Account, iam: Any) -> None:
+    url = "oidc.eks.eu-central-1.amazonaws.com/id/ABC"
+    for one in (url, "elsewhere.example"):
+        iam.create_open_id_connect_provider(Url=f"https://{one}", ThumbprintList=["a" * 40])
+    create_role(iam, "worker", trust({"Service": "ec2.amazonaws.com"}))
+    create_role(iam, "other", trust({"Service": "ec2.amazonaws.com"}))
+    principals = {"Federated": f"{OWN}oidc-provider/{url}", "AWS": f"{OWN}role/loan/worker"}
+    create_role(iam, "keeper", trust(principals))
+    assert left_to_a_person(as_role(account, "keeper")) == [
+        f"oidc-provider/{url}",
+        "role/keeper",
+        "role/worker",
+    ]
+
+
 def test_the_words_name_the_identity(account: Account, iam: Any) -> None:
     stock_role(iam)
     source = as_role(account, "keeper")

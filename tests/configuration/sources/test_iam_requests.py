@@ -168,6 +168,18 @@ def test_all_pages_are_read(account: Account, monkeypatch: pytest.MonkeyPatch) -
     assert pages.requests == 3 + 2 + 1 + 4 + 2  # policies, groups, users, roles, profiles
 
 
+def test_a_role_made_while_it_is_listed_is_read_by_itself(account: Account) -> None:
+    """One listing does not tell of it yet, and the other does."""
+    whole = contents(open_source("iam", account.access, account.policy))
+    source: Any = open_source("iam", account.access, account.policy)
+
+    def forget(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Roles"] = [one for one in parsed["Roles"] if one["RoleName"] != "loan-backend"]
+
+    source.api.client.meta.events.register("after-call.iam.ListRoles", forget)
+    assert contents(source) == whole
+
+
 @pytest.fixture
 def stub() -> Iterator[Stubber]:
     """IAM that takes these requests, in this order, and no others."""

@@ -52,8 +52,8 @@ class Listing:
     def entities(self) -> Iterator[Listed]:
         """What has a path; groups before users and roles before instance profiles."""
         yield from self._policies()
-        yield from self._principals(Groups(self.api, self.closed), {})
-        yield from self._principals(Users(self.api, self.closed), {})
+        yield from self._principals(Groups(self.api, self.closed))
+        yield from self._principals(Users(self.api, self.closed))
         yield from self._roles()
         yield from self._profiles()
 
@@ -79,19 +79,26 @@ class Listing:
                 yield Listed(kind.prefix, name, path, mark, content)
 
     def _roles(self) -> Iterator[Listed]:
+        kind = Roles(self.api, self.closed)
         listed = self.api.listed("list_roles", "Roles", "list the roles")
         told = {one["RoleName"]: _told(one) for one in listed}
-        yield from self._principals(Roles(self.api, self.closed), told)
+        for detail in self._held(kind):
+            path, name = detail["Path"], detail["RoleName"]
+            if name in told:
+                yield Listed(kind.prefix, name, path, content=kind.listed({**detail, **told[name]}))
+            elif content := kind.read(name, path):  # made between the two listings
+                yield Listed(kind.prefix, name, path, content=content)
 
-    def _principals(
-        self, kind: Principals, told: Mapping[str, Mapping[str, Any]]
-    ) -> Iterator[Listed]:
+    def _principals(self, kind: Principals) -> Iterator[Listed]:
+        for detail in self._held(kind):
+            name = detail[kind.parameter]
+            yield Listed(kind.prefix, name, detail["Path"], content=kind.listed(detail))
+
+    def _held(self, kind: Principals) -> Iterator[Mapping[str, Any]]:
         word = kind.prefix.capitalize()
         for detail in self._details(word, f"{word}DetailList"):
-            path, name = detail["Path"], detail[kind.parameter]
-            if self.holds(path, name):
-                content = kind.listed({**detail, **told.get(name, {})})
-                yield Listed(kind.prefix, name, path, content=content)
+            if self.holds(detail["Path"], detail[kind.parameter]):
+                yield detail
 
     def _profiles(self) -> Iterator[Listed]:
         what = "list the instance profiles"

@@ -12,6 +12,7 @@ from typing import Any
 from ledgerkeep.configuration.sources.iam.api import sent_tags, tags_of
 from ledgerkeep.configuration.sources.iam.documents import canonical_document, sent_document
 from ledgerkeep.configuration.sources.iam.kind import Kind, State
+from ledgerkeep.errors import ConfigurationError
 
 _MOST_VERSIONS = 5
 _HOLDERS = (
@@ -63,12 +64,22 @@ class Policies(Kind):
         return wanted
 
     def alter(self, name: str, live: State, wanted: State) -> None:
-        """Its document and tags."""
+        """Its document and tags.
+
+        :raises ConfigurationError: its description differs too; the rest is as it is wanted.
+        """
         arn = self._arn(name, wanted["path"])
         if live["document"] != wanted["document"]:
             self._set_document(name, arn, wanted["document"])
         operations = ("tag_policy", "untag_policy")
         self.set_tags(operations, f"policy/{name}", live, wanted, PolicyArn=arn)
+        if live["description"] != wanted["description"]:
+            raise ConfigurationError(
+                f"policy/{name} has its document and tags again, but not its description, which "
+                "IAM sets only when a policy is made",
+                hint="leave it; or delete it, once nothing uses it any more, and run the recovery "
+                "again",
+            )
 
     def remove(self, name: str, live: State) -> None:
         """From everybody who has it, then its versions, and then it."""
@@ -89,15 +100,6 @@ class Policies(Kind):
             self._drop_version(name, arn, version)
         hints = {"DeleteConflict": _BOUNDARY}
         self.api.drop("delete_policy", f"delete policy/{name}", hints, PolicyArn=arn)
-
-    def _read_back(self, name: str, path: str, wanted: State | None) -> None:
-        """All but the description, which no request can set."""
-
-        def told(state: State | None) -> State | None:
-            return state and {key: one for key, one in state.items() if key != "description"}
-
-        read = lambda: told(self.read(name, path))  # noqa: E731
-        self.api.await_state(f"policy/{name}", read, told(wanted))
 
     def _set_document(self, name: str, arn: str, wanted: State) -> None:
         others = self._others(name, arn)

@@ -39,13 +39,21 @@ class OwnIdentity:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """Of itself, its boundary, its policies, and its groups with theirs."""
+        """Of itself, its boundary, its policies, its groups with theirs, and whom it trusts."""
         kind, name = self._itself()
         if not kind:
             return frozenset()
         reader = Roles(self._api) if kind == "role" else Users(self._api)
         state = reader.read(name, "")
-        return frozenset({f"{kind}/{name}", *self._hanging(state)})
+        return frozenset({f"{kind}/{name}", *self._hanging(state), *self._trusted(state)})
+
+    def _trusted(self, state: State | None) -> Iterator[str]:
+        """By way of whom the role is assumed: a provider, or another role or user."""
+        for statement in (state or {}).get("trust", {}).get("Statement", []):
+            principals = statement.get("Principal", {})
+            if isinstance(principals, Mapping):
+                for arn in (*principals.get("Federated", []), *principals.get("AWS", [])):
+                    yield _key(self._api.reference(arn))
 
     def _hanging(self, state: State | None) -> Iterator[str]:
         if state is None:
@@ -73,4 +81,6 @@ class OwnIdentity:
 
 
 def _key(reference: str) -> str:
-    return f"policy/{reference.rsplit('/', 1)[-1]}"
+    """The key of what a reference refers to: a provider's name is all that follows its kind."""
+    kind, _, rest = reference.partition("/")
+    return reference if kind.endswith("-provider") else f"{kind}/{rest.rsplit('/', 1)[-1]}"
