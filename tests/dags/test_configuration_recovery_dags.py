@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from ledgerkeep.configuration.recovery.form import FIELDS
 from ledgerkeep.configuration.registry import source_names
+from ledgerkeep.policy.configuration_families import family_of
 from ledgerkeep.policy.load import load_environment
 from tests.conftest import ROOT
 
@@ -93,3 +94,47 @@ def test_by_default_everything_goes_back_to_the_newest_and_nothing_is_deleted() 
         assert field in ("source", "reason") or default is not None or "null" in schema["type"]
     assert params.get_param("version").resolve() == "newest"
     assert params.get_param("delete_unknown").resolve() is False
+
+
+# -- the restore tests
+
+TESTS = {
+    "infrastructure": ["repositories", "terraform_state", "iam", "security_groups", "kms", "waf"],
+    "application_configuration": ["parameters", "secrets", "files", "services", "manual_settings"],
+    "integration_configuration": ["auth0", "docusign", "sendgrid"],
+}
+
+
+@pytest.mark.parametrize("family", sorted(TESTS))
+def test_each_source_of_a_family_is_restored_and_its_place_removed(family: str) -> None:
+    dag = read_dags("restore_tests")[f"production_test_{family}_recovery"]
+    enabled = [
+        name for name in source_names(load_environment("production")) if name in TESTS[family]
+    ]
+    assert enabled
+    for name in enabled:
+        restore, clear = dag.get_task(f"restore_{name}"), dag.get_task(f"clear_{name}")
+        assert (restore.source, clear.source) == (name, name)
+        assert restore.upstream_task_ids == {"scenario"}
+        # The setup is the scenario: a place is removed also when its restore failed.
+        assert clear.is_teardown
+        assert clear.upstream_task_ids == {"scenario", f"restore_{name}"}
+        assert not clear.on_failure_fail_dagrun
+    assert dag.get_task("scenario").is_setup
+    judge = dag.get_task("judge")
+    assert judge.upstream_task_ids == {f"restore_{name}" for name in enabled}
+    assert judge.trigger_rule == "all_done"
+    assert set(dag.task_ids) == {
+        *("scenario", "judge", "verdict"),
+        *(f"{verb}_{name}" for name in enabled for verb in ("restore", "clear")),
+    }
+
+
+def test_every_source_belongs_to_the_test_of_its_family() -> None:
+    for name in source_names(load_environment("production")):
+        assert [family for family in TESTS if name in TESTS[family]] == [family_of(name)]
+
+
+def test_janitor_looks_for_places_that_were_left_behind() -> None:
+    dag = read_dags("restore_tests")["production_restore_janitor"]
+    assert dag.get_task("verdict").upstream_task_ids == {"sweep", "sweep_configuration"}

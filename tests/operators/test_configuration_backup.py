@@ -56,6 +56,7 @@ class Account:
         file = self.policies / "production.yaml"
         policy = yaml.safe_load(file.read_text())
         policy["configuration"].update(configuration)
+        policy["restore_tests"] = {}  # of sources that are not there any more
         file.write_text(yaml.safe_dump(policy))
 
     def put(self, name: str, value: str, kind: str = "String") -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,13 @@ from ledgerkeep.operators.configuration_recovery import (
     ApproveConfigurationOperator,
     PlanConfigurationOperator,
     VerifyConfigurationOperator,
+)
+from ledgerkeep.operators.configuration_restore_test import (
+    ClearPlaceOperator,
+    ConfigurationJanitorOperator,
+    JudgeConfigurationTestOperator,
+    RestoreBesideOperator,
+    StateConfigurationScenarioOperator,
 )
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.recovery.approval import APPROVED_PLAN
@@ -136,8 +144,8 @@ def verify(run: Run) -> Any:
     )
 
 
-def verdict(run: Run) -> EvidenceRecord:
-    task = VerdictOperator(task_id="verdict", kind="recovery", **ENVIRONMENT)
+def verdict(run: Run, kind: Any = "recovery") -> EvidenceRecord:
+    task = VerdictOperator(task_id="verdict", kind=kind, **ENVIRONMENT)
     said = run.do(task)
     return EvidenceRecord.from_json(task.catalog.store.get(said["evidence"]))
 
@@ -238,3 +246,95 @@ def test_form_that_cannot_be_meant_fails_the_plan_and_says_why(ssm: Any) -> None
         started(source="iam")
     with pytest.raises(AirflowFailException, match="the nearest of 1 stored"):
         started(version="20200101T000000000000Z-abcdef")
+
+
+# -- the restore test
+
+TEST = {"source": "parameters", **ENVIRONMENT}
+
+
+def tested() -> Run:
+    """Up to the judgement."""
+    run = Run("production_test_application_configuration_recovery", run_type="scheduled")
+    run.do(
+        StateConfigurationScenarioOperator(
+            task_id="scenario",
+            scenario="What the application is told is lost.",
+            objective="accidental_deletion",
+            **ENVIRONMENT,
+        )
+    )
+    run.do(RestoreBesideOperator(task_id="restore_parameters", **TEST))
+    run.do(
+        JudgeConfigurationTestOperator(
+            task_id="judge",
+            results={"parameters": run.returned["restore_parameters"]},
+            **ENVIRONMENT,
+        )
+    )
+    return run
+
+
+def names(ssm: Any) -> list[str]:
+    return sorted(one["Name"] for one in ssm.describe_parameters()["Parameters"])
+
+
+def test_version_is_proven_beside_the_live_one_and_the_place_is_removed(ssm: Any) -> None:
+    before = names(ssm)
+    run = tested()
+    assert len(names(ssm)) == 2 * len(before)
+    assert run.do(ClearPlaceOperator(task_id="clear_parameters", **TEST)) is True
+    assert names(ssm) == before
+
+    record = verdict(run, "restore-test")
+    assert record.outcome == "success"
+    assert {one.name: one.met for one in record.criteria} == {
+        "data integrity": True,
+        "application works": True,
+        "performance within range": None,
+        "recovery within RTO and RPO": True,
+    }
+    assert record.measurements["rpo_seconds"] == 0
+    assert record.findings == []
+    version_id = run.returned["restore_parameters"]["version_id"]
+    assert record.recovery_point_ids == [f"parameters/{version_id}"]
+    versions = ConfigurationOperator(task_id="look", **ENVIRONMENT).versions
+    (proof,) = versions.proofs(versions.get("parameters", version_id))
+    assert (proof.level, proof.run) == ("proven", run.name)
+
+
+def test_source_whose_restore_failed_makes_the_run_red_and_is_cleared_up(ssm: Any) -> None:
+    run = Run("production_test_application_configuration_recovery")
+    export_as = ConfigurationOperator(task_id="look", **ENVIRONMENT)
+    for one in export_as.versions.all("parameters"):
+        export_as.catalog.store.delete_prefix(f"production/configuration/parameters/{one.id}/")
+    with pytest.raises(AirflowFailException, match="parameters has no version yet"):
+        run.do(RestoreBesideOperator(task_id="restore_parameters", **TEST))
+    run.do(
+        JudgeConfigurationTestOperator(task_id="judge", results={"parameters": None}, **ENVIRONMENT)
+    )
+    assert run.do(ClearPlaceOperator(task_id="clear_parameters", **TEST)) is True
+    with pytest.raises(AirflowFailException, match="restore_parameters failed"):
+        verdict(run, "restore-test")
+    assert run.contribution("judge")["criteria"][0]["words"] == "parameters: not restored"
+
+
+def test_place_of_a_killed_test_is_removed_when_it_is_old(ssm: Any, tmp_path: Path) -> None:
+    before = names(ssm)
+    tested()
+    janitor = {"task_id": "sweep_configuration", **ENVIRONMENT}
+    run = Run("production_restore_janitor")
+    assert run.do(ConfigurationJanitorOperator(**janitor)) == 0
+    assert names(ssm) != before
+    file = tmp_path / "production.yaml"
+    policy = yaml.safe_load(file.read_text())
+    policy["restore_tests"]["keep_copies"] = "0s"
+    file.write_text(yaml.safe_dump(policy))
+    deadline = time.monotonic() + 10  # the store tells whole seconds
+    while run.do(ConfigurationJanitorOperator(**janitor)) == 0:
+        assert time.monotonic() < deadline
+    assert names(ssm) == before
+    assert run.contribution("sweep_configuration")["findings"][0]["what"] == (
+        "an isolated place of parameters of production_test_application_configuration_recovery/"
+        "manual__1 was left behind and has been removed"
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.policy.load import load_policy
-from ledgerkeep.policy.model import ObjectLock
+from ledgerkeep.policy.model import ObjectLock, RestoreTest
 from ledgerkeep.policy.sense import contradictions
 from tests.policy.support import POLICIES, broken, line_of
 
@@ -199,6 +199,29 @@ def test_one_moment_for_both_needs_wal() -> None:
         "a recovery to a moment without WAL",
         "database.wal_shipping",
     ) in found
+
+
+def test_configuration_is_tested_only_where_the_policy_names_a_source_of_the_family() -> None:
+    policy = load_policy(POLICIES / "production.yaml")
+    assert policy.configuration is not None
+    sources = policy.configuration.sources
+    only = type(sources)(parameters=sources.parameters)
+    section = policy.configuration.model_copy(update={"sources": only, "rollback": None})
+    words = "a test of sources that the policy does not name"
+    allowed = "null, or one of its sources below configuration.sources"
+    assert contradictions(policy.model_copy(update={"configuration": section})) == [
+        (("restore_tests", "infrastructure_recovery"), words, allowed),
+        (("restore_tests", "integration_configuration_recovery"), words, allowed),
+    ]
+
+
+def test_unreadable_schedule_of_a_configuration_test_is_refused() -> None:
+    policy = load_policy(POLICIES / "production.yaml")
+    test = RestoreTest(schedule="0 6 31 2 *")
+    tests = policy.restore_tests.model_copy(update={"infrastructure_recovery": test})
+    (found,) = contradictions(policy.model_copy(update={"restore_tests": tests}))
+    assert found[0] == ("restore_tests", "infrastructure_recovery", "schedule")
+    assert found[1] == "'0 6 31 2 *', which never comes true"
 
 
 def test_wal_without_a_full_backup_is_refused(tmp_path: Path) -> None:

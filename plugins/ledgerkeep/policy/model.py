@@ -325,6 +325,9 @@ class RestoreTests(PolicyModel):
     single_document_recovery: DocumentRestoreTest | None = None
     bulk_document_recovery: DocumentRestoreTest | None = None
     cross_region_document_recovery: DocumentRestoreTest | None = None
+    infrastructure_recovery: RestoreTest | None = None
+    application_configuration_recovery: RestoreTest | None = None
+    integration_configuration_recovery: RestoreTest | None = None
     janitor: RestoreTest | None = None
     keep_copies: Duration = Field(
         default=timedelta(hours=24), description="The janitor removes older restored copies."

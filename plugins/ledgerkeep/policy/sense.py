@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
+from ledgerkeep.policy.configuration_families import FAMILIES, sources_of
 from ledgerkeep.policy.configuration_sense import configuration_contradictions
 from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.documents import Documents
@@ -57,6 +58,7 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_document_tests(policy),
         *configuration_contradictions(policy.configuration),
         *infrastructure_contradictions(policy.configuration),
+        *_configuration_tests(policy),
     ]
 
 
@@ -92,6 +94,10 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
             "restore_tests",
             "cross_region_document_recovery",
         ): tests.cross_region_document_recovery,
+        **{
+            ("restore_tests", f"{family}_recovery"): getattr(tests, f"{family}_recovery")
+            for family in FAMILIES
+        },
         ("restore_tests", "janitor"): tests.janitor,
         ("reports", "compliance"): reports.compliance,
     }
@@ -398,6 +404,17 @@ def _document_tests(policy: Policy) -> Iterator[Contradiction]:
             format_duration(recovery.thaw_timeout),
             f"more than {format_duration(recovery.thaw_poll)}, as thaw_poll",
         )
+
+
+def _configuration_tests(policy: Policy) -> Iterator[Contradiction]:
+    for family in FAMILIES:
+        test = getattr(policy.restore_tests, f"{family}_recovery")
+        if test is not None and not sources_of(family, policy):
+            yield (
+                ("restore_tests", f"{family}_recovery"),
+                "a test of sources that the policy does not name",
+                "null, or one of its sources below configuration.sources",
+            )
 
 
 def _interval(schedule: str | None) -> timedelta | None:

@@ -7,8 +7,8 @@
     summary      the plan as a person reads it, secrets masked
     carry_out    the changes in the source's order, one by one; journal: found again after a kill
     verify       everything read back and compared again
-    beside       the same into an isolated place, for a restore test; places: found again after one
-    evidence     what a run says of it, in words
+    beside       the same into an isolated place, for a restore test; places: found again if killed
+    evidence     what a run says of it, in words; beside_evidence: what a restore test says
 
 A plan holds marks and never a secret's value: values are decrypted in memory when they are applied.
 What is approved is the plan's SHA-256. What the version does not know is never deleted unless the
