@@ -14,6 +14,8 @@ import boto3
 from ledgerkeep.policy.model import Policy
 
 ROLE = "ledgerkeep"
+TAGS = [{"Key": "Project", "Value": "LoanManagementSystem"}]
+"""What is the loan system's has these."""
 _HOUR = 3600
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from include.sandbox.lender.account import ROLE, LenderAccount
+from include.sandbox.lender.account import ROLE, TAGS, LenderAccount
 
 POLICY = "loan-management-documents"
 BACKEND, EXECUTION, DEPLOY = (
@@ -13,7 +13,6 @@ BACKEND, EXECUTION, DEPLOY = (
 )
 PROFILE = "loan-management-bastion"
 _PATH = "/loan-management/"
-_TAGS = [{"Key": "system", "Value": "loan-management"}]
 
 
 def policy_arn(account: LenderAccount) -> str:
@@ -41,7 +40,7 @@ def stock(account: LenderAccount) -> None:
         Path=_PATH,
         Description="documents of the loan system",
         PolicyDocument=json.dumps(documents_policy(account)),
-        Tags=_TAGS,
+        Tags=TAGS,
     )
     _role(iam, BACKEND, _trust("ecs-tasks.amazonaws.com"))
     iam.attach_role_policy(RoleName=BACKEND, PolicyArn=policy_arn(account))
@@ -66,7 +65,7 @@ def _role(iam: Any, name: str, trust: dict[str, Any]) -> None:
         Description=f"{name} of the loan system",
         AssumeRolePolicyDocument=json.dumps(trust),
         MaxSessionDuration=3600,
-        Tags=_TAGS,
+        Tags=TAGS,
     )
 
 

@@ -2,11 +2,9 @@
 
 import json
 
-from include.sandbox.lender.account import LenderAccount
+from include.sandbox.lender.account import TAGS, LenderAccount
 from include.sandbox.lender.seed import secret_value
 from ledgerkeep.policy.configuration_sources import SecretsManager
-
-_TAGS = [{"Key": "system", "Value": "loan-management"}]
 
 
 def secrets(account: LenderAccount) -> dict[str, str]:
@@ -48,5 +46,5 @@ def stock(account: LenderAccount, wanted: SecretsManager, key: str) -> None:
                 Description=f"{name} of the loan system",
                 KmsKeyId=key,
                 SecretString=value,
-                Tags=_TAGS,
+                Tags=TAGS,
             )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from include.sandbox.lender.account import LenderAccount
+from include.sandbox.lender.account import TAGS, LenderAccount
 
 BALANCER, APPLICATION, DATABASE = (
     "loan-management-balancer",
@@ -22,7 +22,10 @@ def stock(account: LenderAccount) -> None:
     network = ec2.create_vpc(CidrBlock=_NETWORK)["Vpc"]["VpcId"]
     balancer, application, database = (
         ec2.create_security_group(
-            GroupName=group, Description=f"{group} of the loan system", VpcId=network
+            GroupName=group,
+            Description=f"{group} of the loan system",
+            VpcId=network,
+            TagSpecifications=[{"ResourceType": "security-group", "Tags": TAGS}],
         )["GroupId"]
         for group in (BALANCER, APPLICATION, DATABASE)
     )

@@ -1,6 +1,6 @@
 """The lender's parameters: settings in the clear, secure strings for what is secret."""
 
-from include.sandbox.lender.account import LenderAccount
+from include.sandbox.lender.account import TAGS, LenderAccount
 from include.sandbox.lender.seed import secret_value
 from ledgerkeep.policy.configuration_sources import ParameterStore
 
@@ -28,7 +28,6 @@ def stock(account: LenderAccount, wanted: ParameterStore, key: str) -> int:
     :param key: alias of the KMS key for secure strings.
     """
     ssm, path = account.client("ssm"), wanted.paths[0]
-    tags = [{"Key": "system", "Value": "loan-management"}]
     there = {
         one["Name"]
         for page in ssm.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
@@ -42,5 +41,5 @@ def stock(account: LenderAccount, wanted: ParameterStore, key: str) -> int:
     ]
     for request in requests:
         if request["Name"] not in there:
-            ssm.put_parameter(**request, Tags=tags, Description=f"of the loan system: {path}")
+            ssm.put_parameter(**request, Tags=TAGS, Description=f"of the loan system: {path}")
     return len(requests)
