@@ -42,6 +42,8 @@ class ServiceState(Record):
     task_definition: str = ""
     """ARN of the revision that its tasks are made from. ECS sets it back when it rolls back a
     deployment by itself."""
+    controller: str = "ECS"
+    """Who deploys it: ECS, CODE_DEPLOY or EXTERNAL."""
 
     @property
     def is_stable(self) -> bool:
@@ -91,4 +93,5 @@ def state_of(service: "ServiceTypeDef") -> ServiceState:
         deployments=len(deployments),
         failed=failed,
         task_definition=service.get("taskDefinition", ""),
+        controller=service.get("deploymentController", {}).get("type", "ECS"),
     )

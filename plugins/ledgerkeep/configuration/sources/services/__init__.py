@@ -124,6 +124,17 @@ class Services(Source):
         """The revisions of task definitions."""
         return Revisions(self.ecs, self.guard, self.ask)
 
+    def live(self) -> dict[str, ServiceState]:
+        """Every service that counts, as it stands, by key.
+
+        :raises AwsRefused, AwsUnavailable:
+        """
+        return {
+            f"{cluster}/{name}": state_of(service)
+            for cluster in self.clusters
+            for name, service in sorted(self._services(cluster).items())
+        }
+
     def states(self, keys: Iterable[str]) -> dict[str, ServiceState]:
         """Services as they stand, by key; what is not there is not among them.
 

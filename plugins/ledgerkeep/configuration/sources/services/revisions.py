@@ -86,17 +86,27 @@ class Revisions:
         )
         return sorted(answer["taskDefinitionArns"], key=_number, reverse=True)[:_LOOKED_AT]
 
-    def ensure(self, content: Mapping[str, Any], *, first: str = "") -> str:
-        """ARN of an active revision that holds this, registered if need be.
+    def same_as(self, content: Mapping[str, Any], *, first: str = "") -> str:
+        """ARN of an active revision that holds this; empty: none of the newest does.
 
         :param first: where to look first.
-        :raises AwsRefused, AwsUnavailable: it may not be registered, or no longer can.
+        :raises AwsRefused, AwsUnavailable:
         """
         others = [arn for arn in self.newest(content["family"]) if arn != first]
         for arn in [first, *others] if first else others:
             revision = self.find(arn)
             if revision and revision.is_active and revision.content == content:
                 return revision.arn
+        return ""
+
+    def ensure(self, content: Mapping[str, Any], *, first: str = "") -> str:
+        """ARN of an active revision that holds this, registered if need be.
+
+        :param first: where to look first.
+        :raises AwsRefused, AwsUnavailable: it may not be registered, or no longer can.
+        """
+        if known := self.same_as(content, first=first):
+            return known
         request = request_of(content)
         answer = self.ask(
             f"register the task definition {content['family']}",
