@@ -10,6 +10,9 @@
     ledgerkeep retention plan --environment production
     ledgerkeep retention apply --server postgresql://ledgerkeep@db/postgres --environment …
     ledgerkeep hold      place ID --reason WHY | list | release HOLD --reason WHY --environment …
+    ledgerkeep configuration list [--source SOURCE] --environment production
+    ledgerkeep configuration show SOURCE [VERSION] --environment production
+    ledgerkeep configuration compare SOURCE OLD [NEW] --environment production
 
 Exit codes: 0 done; 1 it failed, or what was looked at is not good (message and hint on standard
 error); 2 the command was not understood; 130 interrupted. Each command's module is imported only
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recovery(commands, one)
     _add_upkeep(commands, machine, one)
     _add_retention(commands, one)
+    _add_configuration(commands, one)
     return parser
 
 
@@ -182,6 +186,33 @@ def _add_retention(commands: _Commands, one: argparse.ArgumentParser) -> None:
     release.add_argument("id", help="of the hold")
     release.add_argument("--reason", required=True)
     release.set_defaults(does="retention:release")
+
+
+def _add_configuration(commands: _Commands, one: argparse.ArgumentParser) -> None:
+    configuration = commands.add_parser(
+        "configuration", help="stored versions of the configuration"
+    ).add_subparsers(required=True, metavar="ACTION")
+    listing = configuration.add_parser("list", parents=[one], help="list the versions")
+    listing.add_argument("--source", help="of this source only, e.g. parameters")
+    listing.set_defaults(does="configuration:list_versions")
+
+    version = "a version's id, a time with its offset from UTC, or newest"
+    some = argparse.ArgumentParser(add_help=False, parents=[one])
+    some.add_argument("source", help="e.g. parameters")
+    some.add_argument(
+        "--only", action="append", metavar="NAME", help="these things only; * stands for anything"
+    )
+    show = configuration.add_parser(
+        "show", parents=[some], help="show what a version holds, secrets masked"
+    )
+    show.add_argument("version", nargs="?", default="newest", help=version)
+    show.set_defaults(does="configuration:show_version")
+    compare = configuration.add_parser(
+        "compare", parents=[some], help="show how two versions differ, secrets masked"
+    )
+    compare.add_argument("old", help=version)
+    compare.add_argument("new", nargs="?", default="newest", help=version)
+    compare.set_defaults(does="configuration:compare_versions")
 
 
 if __name__ == "__main__":

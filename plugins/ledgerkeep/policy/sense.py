@@ -94,10 +94,15 @@ def _schedules(policy: Policy) -> Iterator[Contradiction]:
             "restore_tests",
             "cross_region_document_recovery",
         ): tests.cross_region_document_recovery,
-        **{
-            ("restore_tests", f"{family}_recovery"): getattr(tests, f"{family}_recovery")
-            for family in FAMILIES
-        },
+        ("restore_tests", "infrastructure_recovery"): tests.infrastructure_recovery,
+        (
+            "restore_tests",
+            "application_configuration_recovery",
+        ): tests.application_configuration_recovery,
+        (
+            "restore_tests",
+            "integration_configuration_recovery",
+        ): tests.integration_configuration_recovery,
         ("restore_tests", "janitor"): tests.janitor,
         ("reports", "compliance"): reports.compliance,
     }
