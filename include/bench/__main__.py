@@ -11,6 +11,7 @@ from rich.table import Table
 
 from include.bench.catalog import POINTS, catalog_rows
 from include.bench.chain import chain_rows
+from include.bench.configuration import ENTITIES, GROUPS, PARAMETERS, configuration_rows
 from include.bench.documents import DOCUMENTS, document_rows
 from include.bench.documents_replica import REAL, SIMULATED, replica_rows
 from include.bench.incremental import incremental_rows
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("--versions", type=int, default=REAL, help="versions of documents")
     words = "documents of a bulk recovery"
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help=words)
+    words = "parameters of an account; its IAM entities and security groups grow with them"
+    parser.add_argument("--parameters", type=int, default=PARAMETERS, help=words)
     given = parser.parse_args()
     console = Console(width=110)
     with stage(given.size_mb) as made:
@@ -51,6 +54,7 @@ def main() -> int:
             *catalog_rows(given.points),
             *document_rows(given.documents),
             *replica_rows(SIMULATED, given.versions, log),
+            *configuration_rows(given.parameters, *_in_turn(given.parameters)),
         ]
     table = Table(title=f"PostgreSQL {version}, {int(size) / 1e6:.0f} MB, S3 over TLS")
     for heading in ("what", "Ledgerkeep", "peer", "ratio of times"):
@@ -63,6 +67,11 @@ def main() -> int:
         f"pgBackRest {pgbackrest_version() or 'not on the PATH'}; medians of {given.runs}"
     )
     return 0
+
+
+def _in_turn(parameters: int) -> tuple[int, int]:
+    """IAM entities and security groups of an account with so many parameters."""
+    return ENTITIES * parameters // PARAMETERS, GROUPS * parameters // PARAMETERS
 
 
 def _backups(made: Stage, peer: PgBackRest | None, runs: int, log: Path) -> list[Row]:

@@ -79,7 +79,7 @@ def tell_changes(app: App) -> App:
     """Put each call that changes something on the event bus of the caller's account."""
 
     def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        caller = _caller(environ)
+        caller = caller_of(environ)
         event = caller and _change(caller, environ)
         answered: list[str] = []
 
@@ -95,8 +95,31 @@ def tell_changes(app: App) -> App:
     return told
 
 
-def main() -> None:
-    """Serve until it is killed."""
+def caller_of(environ: dict[str, Any]) -> Caller | None:
+    """Whose request it is; None where it is not signed."""
+    found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    if found is None:
+        return None
+    return Caller(get_account_id_from(found[1]), found[2], found[3])
+
+
+def action_of(environ: dict[str, Any]) -> str:
+    """What is called: by the header in JSON's protocols, by a field in the query protocol."""
+    target: str = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        return target.rpartition(".")[2]
+    if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
+        return ""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return parse_qs(body.decode()).get("Action", [""])[0]
+
+
+def serve(wrap: Callable[[App], App] = tell_changes) -> None:
+    """Serve as the command line says, until it is killed.
+
+    :param wrap: what every request goes through.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
@@ -107,7 +130,7 @@ def main() -> None:
     run_simple(
         asked.host,
         asked.port,
-        tell_changes(DomainDispatcherApplication(create_backend_app)),
+        wrap(DomainDispatcherApplication(create_backend_app)),
         threaded=True,
         request_handler=MotoRequestHandler,
     )
@@ -129,33 +152,14 @@ def _make_key(account: str, region: str, alias: str, description: str, seed: str
     backend.create_alias(made.id, alias)
 
 
-def _caller(environ: dict[str, Any]) -> Caller | None:
-    found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    if found is None:
-        return None
-    return Caller(get_account_id_from(found[1]), found[2], found[3])
-
-
 def _change(caller: Caller, environ: dict[str, Any]) -> dict[str, str] | None:
     """The event that a request leads to if it succeeds; None where it changes nothing."""
     if caller.service == "s3":
         return _object_event(environ["REQUEST_METHOD"], environ["PATH_INFO"])
-    action = _action(environ) if caller.service in TOLD else ""
+    action = action_of(environ) if caller.service in TOLD else ""
     if not action or _READS.match(action):
         return None
     return _call_event(caller, action)
-
-
-def _action(environ: dict[str, Any]) -> str:
-    """What is called: by the header in JSON's protocols, by a field in the query protocol."""
-    target: str = environ.get("HTTP_X_AMZ_TARGET", "")
-    if target:
-        return target.rpartition(".")[2]
-    if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
-        return ""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return parse_qs(body.decode()).get("Action", [""])[0]
 
 
 def _call_event(caller: Caller, action: str) -> dict[str, str]:
@@ -190,4 +194,4 @@ def _event(service: str, kind: str, detail: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -115,7 +115,7 @@ def airflow_is_healthy(url: str) -> bool:
     """Whether tasks can report and every component of Airflow has a heartbeat."""
     # Airflow builds the API that tasks report to at its first request, which takes seconds; a
     # task would give up waiting for it.
-    if not _answers(f"{url}/execution/health", timeout=120):
+    if not answers(f"{url}/execution/health", timeout=120):
         return False
     try:
         answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=10, trust_env=False)
@@ -233,7 +233,7 @@ def _start_aws(start: Start) -> str:
         ),
     )
     processes.wait_until(
-        lambda: _answers(f"{url}/moto-api/"), server, name="moto", log=start.log("aws"), timeout=120
+        lambda: answers(f"{url}/moto-api/"), server, name="moto", log=start.log("aws"), timeout=120
     )
     policies = load_policies(start.policies)
     application.make_applications(url, policies)
@@ -292,7 +292,8 @@ def _metadata_server(start: Start) -> DatabaseServer:
     )
 
 
-def _answers(url: str, *, timeout: float = 5) -> bool:
+def answers(url: str, *, timeout: float = 5) -> bool:
+    """Whether somebody answers there, and not with a failure of its own."""
     try:
         return httpx.get(url, timeout=timeout, trust_env=False).status_code < 500
     except httpx.TransportError:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 
 from include.sandbox import environment, processes
 from include.sandbox.lender.account import LenderAccount
 from include.sandbox.ports import free_ports
+from include.sandbox.servers import answers
 from ledgerkeep.configuration.access import Access, Login
 from ledgerkeep.policy.load import load_environment
 
@@ -31,7 +31,9 @@ def serving(home: Path, seed: str = SEED) -> Iterator[str]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        processes.wait_until(lambda: _answers(url), daemon, name="AWS", log=log, timeout=60)
+        processes.wait_until(
+            lambda: answers(f"{url}/moto-api/"), daemon, name="AWS", log=log, timeout=60
+        )
         yield url
     finally:
         processes.end([psutil.Process(daemon.pid)], grace=0)
@@ -48,10 +50,3 @@ def access(held: LenderAccount, logins: dict[str, Login] | None = None) -> Acces
         client=lambda service, _connection, region: held.client(service, region),
         login=lambda connection: (logins or {})[connection],
     )
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/moto-api/", trust_env=False).is_success
-    except httpx.TransportError:
-        return False

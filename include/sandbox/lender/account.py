@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from ledgerkeep.policy.model import Policy
 
@@ -51,13 +52,15 @@ class LenderAccount:
         """Twelve digits."""
         return account_id(self.environment)
 
-    def client(self, service: Any, region: str | None = None) -> Any:
+    def client(
+        self, service: Any, region: str | None = None, *, config: Config | None = None
+    ) -> Any:
         """A client of the account.
 
         :param region: the environment's unless another one is asked for.
         """
         return self._session.client(
-            service, endpoint_url=self.url, region_name=region or self.region
+            service, endpoint_url=self.url, region_name=region or self.region, config=config
         )
 
     @cached_property
