@@ -215,7 +215,7 @@ class KmsKeys(ConfigurationSource):
         default={}, description="Keys that have all of these tags, whatever their aliases."
     )
     test_keys: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=5,
+        default=25,
         description="A restore test makes no more keys than this; each costs until its deletion "
         "is scheduled, and stays seven days more. 0: it makes none.",
     )
