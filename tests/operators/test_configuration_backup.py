@@ -32,8 +32,8 @@ from ledgerkeep.operators.configuration_backup import (
 )
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_environment
-from tests.conftest import ROOT
 from tests.operators.conftest import connection
+from tests.support.configuration import write_policy
 
 ENVIRONMENT = {"environment": "production"}
 DAG = "production_configuration_backup"
@@ -98,8 +98,6 @@ class Account:
 
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    text = (ROOT / "include" / "policies" / "production.yaml").read_text()
-    (tmp_path / "production.yaml").write_text(text)
     here = connection("aws", login="testing", password="testing", extra={"region_name": REGION})
     for name in ("CONFIGURATION", "STORAGE"):
         monkeypatch.setenv(f"AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_{name}", here)
@@ -107,8 +105,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
     monkeypatch.setenv("LEDGERKEEP_STORE_ENCRYPTION", "none")
     monkeypatch.setenv("LEDGERKEEP_STORE_PATIENCE", "0.3")
     account = Account(tmp_path)
-    parameters = {"parameters": {"paths": ["/loan-management/production/"]}}
-    account.change_policy(sources=parameters, rollback=None)
+    write_policy(tmp_path, sources={"parameters": {"paths": ["/loan-management/production/"]}})
     with mock_aws():
         account.client("s3").create_bucket(
             Bucket=BUCKET,

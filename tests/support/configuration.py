@@ -7,10 +7,12 @@ is used.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+import yaml
 from moto import mock_aws
 
 from ledgerkeep.configuration.access import Access, Login
@@ -24,6 +26,7 @@ from ledgerkeep.policy.configuration import Configuration
 from ledgerkeep.policy.configuration_sources import Sources
 from ledgerkeep.policy.load import load_environment
 from ledgerkeep.policy.model import Policy
+from tests.conftest import ROOT
 from tests.support.memory_store import MemoryStore
 
 REGION = "eu-central-1"
@@ -60,6 +63,21 @@ def policy_with(**sources: Any) -> Policy:
     )
     production = load_environment("production")
     return production.model_copy(update={"configuration": configuration})
+
+
+def write_policy(directory: Path, **configuration: Any) -> Path:
+    """Production's policy file, with such a section and nothing that needs other sources."""
+    policy = yaml.safe_load((ROOT / "include" / "policies" / "production.yaml").read_text())
+    policy["configuration"] = {
+        name: policy["configuration"][name]
+        for name in ("connection_id", "region", "sealing_key", "schedule", "events")
+    } | configuration
+    for name in list(policy["restore_tests"]):
+        if name.endswith(("infrastructure_recovery", "configuration_recovery")):
+            del policy["restore_tests"][name]
+    file = directory / "production.yaml"
+    file.write_text(yaml.safe_dump(policy))
+    return file
 
 
 def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Account:

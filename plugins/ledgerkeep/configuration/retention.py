@@ -6,7 +6,7 @@ of their first days would be lost. The newest version stays whatever the figures
 is live.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,16 +30,20 @@ def plan_versions(
     *,
     keep: timedelta | None,
     now: datetime,
+    held: Mapping[str, str] = {},
 ) -> list[VersionDecision]:
     """What stays and what goes of one source.
 
     :param versions: all of it, oldest first.
     :param keep: the source's own period, if it has one.
+    :param held: id of a version → id of the recovery that goes back to it.
     """
-    followers: list[ConfigurationVersion | None] = [*versions[1:], None]
     decisions = []
-    for at, (version, follower) in enumerate(zip(versions, followers, strict=True)):
+    for at, version in enumerate(versions):
+        follower = versions[at + 1] if at + 1 < len(versions) else None
         reason = _reason(version, follower, len(versions) - at, retention, keep, now)
+        if not reason and version.id in held:
+            reason = f"the recovery {held[version.id]} goes back to it"
         because = reason or _why_not(retention, keep)
         decisions.append(VersionDecision(version, bool(reason), because))
     return decisions

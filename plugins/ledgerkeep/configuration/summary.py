@@ -23,7 +23,7 @@ def summary(done: BackedUp) -> str:
 
 
 def changed_lines(changes: list[Planned], *, most: int) -> list[str]:
-    """What has changed, value by value.
+    """What has changed since the version before, value by value.
 
     :param most: lines; the rest is counted.
     """

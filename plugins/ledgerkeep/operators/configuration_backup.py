@@ -179,7 +179,9 @@ class ExportConfigurationOperator(ConfigurationOperator):
 
         now, words = utc_now(), summary(done)
         self.log.info("%s", words)
-        for line in changed_lines(done.changes, most=_LINES):
+        # Of a first version everything is new, and nothing would be learnt.
+        changes = done.changes if done.version.previous_id else []
+        for line in changed_lines(changes, most=_LINES):
             self.log.info("%s", line)
         for finding in done.findings:
             self.log.warning("%s: %s", self.source, finding)
