@@ -18,6 +18,7 @@ from ledgerkeep.configuration.sources.iam import api as api_module
 from ledgerkeep.configuration.sources.iam.account import OidcProviders, SamlProviders, Settings
 from ledgerkeep.configuration.sources.iam.api import WAITS, Api
 from ledgerkeep.configuration.sources.iam.documents import canonical_document
+from ledgerkeep.configuration.sources.iam.managed import Policies
 from ledgerkeep.configuration.sources.iam.principals import Groups, Roles, Users
 from ledgerkeep.errors import AwsRefused, AwsUnavailable, ConfigurationError
 from tests.support.configuration import Account, aws, open_account, policy_with
@@ -260,6 +261,66 @@ def test_a_group_is_moved(stub: Stubber, api: Api) -> None:
     stub.add_response("update_group", {}, {"GroupName": "lenders", "NewPath": "/loan/"})
     there = {"path": "/", "inline": {}, "attached": []}
     Groups(api).alter("lenders", there, {**there, "path": "/loan/"})
+
+
+def test_a_policy_is_taken_from_everybody_and_its_versions_deleted_before_it(
+    stub: Stubber, api: Api
+) -> None:
+    """IAM refuses to delete it otherwise; moto does not."""
+    of = {"PolicyArn": f"{OWN}policy/loan/LoanWrite"}
+    for kind, member in (
+        ("Role", "PolicyRoles"),
+        ("User", "PolicyUsers"),
+        ("Group", "PolicyGroups"),
+    ):
+        stub.add_response(
+            "list_entities_for_policy",
+            {member: [{f"{kind}Name": "holder"}]},
+            {**of, "EntityFilter": kind, "MaxItems": 1000},
+        )
+        operation = f"detach_{kind.lower()}_policy"
+        stub.add_response(operation, {}, {**of, f"{kind}Name": "holder"})
+    versions = [
+        {"VersionId": "v10", "IsDefaultVersion": True},
+        {"VersionId": "v9", "IsDefaultVersion": False},
+        {"VersionId": "v2", "IsDefaultVersion": False},
+    ]
+    stub.add_response("list_policy_versions", {"Versions": versions}, {**of, "MaxItems": 1000})
+    stub.add_response("delete_policy_version", {}, {**of, "VersionId": "v2"})
+    stub.add_response("delete_policy_version", {}, {**of, "VersionId": "v9"})
+    stub.add_client_error("delete_policy", "DeleteConflict", "cannot delete", expected_params=of)
+    with pytest.raises(AwsRefused) as refused:
+        Policies(api).remove("LoanWrite", {"path": "/loan/"})
+    assert refused.value.message == "aws refused to delete policy/LoanWrite (DeleteConflict)"
+    assert refused.value.hint == (
+        "it is the permissions boundary of a role or user: give that another one, or none, first"
+    )
+
+
+def test_a_role_is_taken_out_of_its_profiles_before_it_is_deleted(stub: Stubber, api: Api) -> None:
+    profile = {
+        "InstanceProfileName": "loan-bastion",
+        "InstanceProfileId": "AIPA1234567890123",
+        "Path": "/",
+        "Arn": f"{OWN}instance-profile/loan-bastion",
+        "CreateDate": "2026-11-22T00:00:00Z",
+        "Roles": [],
+    }
+    stub.add_response(
+        "list_instance_profiles_for_role",
+        {"InstanceProfiles": [profile], "IsTruncated": False},
+        {"RoleName": "deploy", "MaxItems": 1000},
+    )
+    of = {"RoleName": "deploy"}
+    stub.add_response(
+        "remove_role_from_instance_profile", {}, {**of, "InstanceProfileName": "loan-bastion"}
+    )
+    attached = {**of, "PolicyArn": f"{OWN}policy/loan/LoanRead"}
+    stub.add_response("detach_role_policy", {}, attached)
+    stub.add_response("delete_role_policy", {}, {**of, "PolicyName": "pass"})
+    stub.add_client_error("delete_role", "NoSuchEntity", "gone", expected_params=of)
+    live = {**ROLE, "attached": ["policy/loan/LoanRead"], "inline": {"pass": {}}}
+    Roles(api).remove("deploy", live)
 
 
 def test_the_clients_of_an_oidc_provider_are_set_exactly(stub: Stubber, api: Api) -> None:
