@@ -37,6 +37,18 @@ def test_a_rollback_needs_services() -> None:
     assert found(sources={}, rollback=None) == []
 
 
+def test_what_is_planned_stays_longer_than_its_approval_may_take() -> None:
+    recovery = {"approval": True, "response_timeout": "4h"}
+    assert found(retention={"recovery_hold": "4h"}, recovery=recovery) == [
+        (
+            "configuration.retention.recovery_hold",
+            "4h",
+            "more than 4h, as configuration.recovery.response_timeout",
+        )
+    ]
+    assert found(retention={"recovery_hold": "5h"}, recovery=recovery) == []
+
+
 @pytest.mark.parametrize(
     ("changed", "field", "what", "allowed"),
     [

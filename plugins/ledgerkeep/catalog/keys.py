@@ -26,7 +26,8 @@
                                              proofs/{time}-{level}.json: what was shown of it
         attachments/{source}/{name}          what is too large for an item, such as git bundles
         hash-key                             the key of the secrets' marks, sealed
-        recoveries/{recovery_id}/            plan.json, plan.md, journal/{attempt}/{entry}.json
+        recoveries/{recovery_id}/            plan.json, plan.md; recovery.json last;
+                                             journal/{attempt}/{entry}.json
         places/{label}/place.json            isolated places of restore tests, while they are there
     {environment}/evidence/…
     {environment}/reports/…
@@ -248,9 +249,19 @@ def configuration_proof(
     return f"{configuration_proofs(environment, source, version_id)}{_moment(at)}-{level}.json"
 
 
+def configuration_recoveries(environment: str) -> str:
+    """Prefix of the recoveries of configuration."""
+    return f"{configuration(environment)}recoveries/"
+
+
 def configuration_recovery(environment: str, recovery_id: str) -> str:
-    """Prefix of one recovery of configuration: plan and journal."""
-    return f"{configuration(environment)}recoveries/{recovery_id}/"
+    """Prefix of one recovery of configuration, plan and journal; they sort like their moments."""
+    return f"{configuration_recoveries(environment)}{recovery_id}/"
+
+
+def configuration_rollback(environment: str, rollback_id: str) -> str:
+    """Prefix of one rollback of services: its plan, and what was deployed."""
+    return f"{configuration(environment)}rollbacks/{rollback_id}/"
 
 
 def configuration_places(environment: str) -> str:

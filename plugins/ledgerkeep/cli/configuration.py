@@ -18,9 +18,8 @@ from ledgerkeep.configuration.recovery.form import read_version
 from ledgerkeep.configuration.recovery.plan import choose
 from ledgerkeep.configuration.recovery.request import ConfigurationRequest
 from ledgerkeep.configuration.registry import configuration_of, settings_of, source_names
-from ledgerkeep.configuration.sealing import Sealer
 from ledgerkeep.configuration.summary import changed_lines
-from ledgerkeep.configuration.versions import ConfigurationVersion, Versions
+from ledgerkeep.configuration.versions import ConfigurationVersion, StoredVersions
 from ledgerkeep.progress import format_bytes
 
 
@@ -92,16 +91,13 @@ def compare_versions(arguments: Namespace, output: Output) -> int:
     return 0
 
 
-def _open(environment: str) -> Versions:
-    import boto3
-
+def _open(environment: str) -> StoredVersions:
     session = open_session(environment)
-    section = configuration_of(session.policy)
-    kms = boto3.client("kms", region_name=section.region)
-    return Versions(session.catalog.store, session.policy, Sealer(section.sealing_key, kms))
+    configuration_of(session.policy)
+    return StoredVersions(session.catalog.store, session.policy)
 
 
-def _request(arguments: Namespace, version: str, versions: Versions) -> ConfigurationRequest:
+def _request(arguments: Namespace, version: str, versions: StoredVersions) -> ConfigurationRequest:
     settings_of(arguments.source, versions.policy)
     return read_version(arguments.source, version, only=arguments.only or ())
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ledgerkeep.catalog import keys
+from ledgerkeep.configuration.recovery.held import held_versions
 from ledgerkeep.configuration.registry import configuration_of, settings_of
 from ledgerkeep.configuration.retention import VersionDecision, plan_versions, unreferenced
 from ledgerkeep.configuration.versions import ConfigurationVersion, StoredVersions
@@ -54,7 +55,8 @@ def plan_source(versions: StoredVersions, source: str, *, now: datetime) -> list
     """
     policy = versions.policy
     retention, keep = configuration_of(policy).retention, settings_of(source, policy).keep
-    return plan_versions(versions.all(source), retention, keep=keep, now=now)
+    held = held_versions(versions, source, hold=retention.recovery_hold, now=now)
+    return plan_versions(versions.all(source), retention, keep=keep, now=now, held=held)
 
 
 def remove_versions(

@@ -21,6 +21,10 @@ class ConfigurationRetention(PolicyModel):
     major: Duration = Field(
         default=timedelta(days=365), description="Major versions stay this long."
     )
+    recovery_hold: Duration = Field(
+        default=timedelta(days=2),
+        description="What a recovery goes back to stays this long from its plan on.",
+    )
 
 
 class ChangeEvents(PolicyModel):
@@ -38,7 +42,7 @@ class ChangeEvents(PolicyModel):
     redeliver_after: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(hours=12))] = (
         Field(
             default=timedelta(minutes=15),
-            description="A change that is not stored by then is told again; longer than exports take.",
+            description="A change not stored by then is told again; longer than exports take.",
         )
     )
 

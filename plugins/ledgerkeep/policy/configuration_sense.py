@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ledgerkeep.policy.configuration import Configuration
-from ledgerkeep.policy.configuration_sources import Services
+from ledgerkeep.policy.configuration_sources import ManagementApiSource, Services, Sources
 from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.values import format_duration
 
@@ -20,6 +20,20 @@ def configuration_contradictions(
         yield ("configuration", "rollback"), found, "configuration.sources.services"
     if services is not None:
         yield from _services(services)
+    yield from _recovery(configuration)
+    yield from _test_tenants(configuration.sources)
+
+
+def _recovery(configuration: Configuration) -> Iterator[tuple[FieldPath, str, str]]:
+    """What is planned must still be there when the last approver answers."""
+    recovery, held = configuration.recovery, configuration.retention.recovery_hold
+    if recovery is not None and recovery.approval and held <= recovery.response_timeout:
+        yield (
+            ("configuration", "retention", "recovery_hold"),
+            format_duration(held),
+            f"more than {format_duration(recovery.response_timeout)}, as "
+            "configuration.recovery.response_timeout",
+        )
 
 
 def _services(services: Services) -> Iterator[tuple[FieldPath, str, str]]:
@@ -33,3 +47,12 @@ def _services(services: Services) -> Iterator[tuple[FieldPath, str, str]]:
     names = [cluster.name for cluster in services.clusters]
     if len(set(names)) < len(names):
         yield (*at, "clusters"), "a cluster named twice", "each once, with all of its services"
+
+
+def _test_tenants(sources: Sources) -> Iterator[tuple[FieldPath, str, str]]:
+    for name in Sources.model_fields:
+        source = getattr(sources, name)
+        if isinstance(source, ManagementApiSource):
+            at = ("configuration", "sources", name, "test_connection_id")
+            if source.test_connection_id == source.connection_id:
+                yield at, source.connection_id, "the connection of another tenant, or null"

@@ -242,8 +242,8 @@ def test_plan_and_journal_are_locked_as_evidence(account: Account) -> None:
         for key, one in account.store.objects.items()
         if key.startswith(prefix)
     }
-    assert sorted(found)[-2:] == ["plan.json", "plan.md"]
-    assert len(found) == 6
+    assert sorted(found)[-3:] == ["plan.json", "plan.md", "recovery.json"]
+    assert len(found) == 7
     assert all(one is not None and one.mode == "COMPLIANCE" for one in found.values())
 
 

@@ -5,6 +5,7 @@
     decide       what has to be done, from what is stored and what is live; pure
     plan         decided, written down as data before anything is touched
     summary      the plan as a person reads it, secrets masked
+    held         versions that retention leaves while a recovery may need them
     carry_out    the changes in the source's order, one by one; journal: found again after a kill
     verify       everything read back and compared again
     beside       the same into an isolated place, for a restore test; places: found again if killed

@@ -18,10 +18,18 @@ from ledgerkeep.configuration.items import Item, Marker, marks
 from ledgerkeep.configuration.recovery.decide import Decided, PlannedChange, decide
 from ledgerkeep.configuration.recovery.request import ConfigurationRequest
 from ledgerkeep.configuration.source import Scope, Source
-from ledgerkeep.configuration.versions import ConfigurationVersion, Values, Versions
+from ledgerkeep.configuration.versions import (
+    ConfigurationVersion,
+    StoredVersions,
+    Values,
+    Versions,
+)
 from ledgerkeep.errors import ForeignVersion, SealBroken, VersionMissing
 from ledgerkeep.model import Record, UtcDatetime, utc_now
 from ledgerkeep.storage.port import Retention, StoredObject
+
+IN_SHORT = "recovery.json"
+"""Written last: what has none was never shown to anybody."""
 
 
 class ConfigurationPlan(Record):
@@ -113,18 +121,16 @@ def make_plan(
     live = read_live(source, marker, {})
     plan = _plan(version, request, decide(stored, live.items, request, source), made_at)
     prefix = keys.configuration_recovery(versions.policy.environment, plan.id)
-    lock = evidence_lock(versions)
-    return Planning(
+    short = _in_short(
         plan,
-        _in_short(
-            plan,
-            stored=write_text(versions, f"{prefix}plan.json", plan.to_json(), lock),
-            shown=write_text(versions, f"{prefix}plan.md", readable(plan).encode(), lock),
-        ),
+        stored=_write(versions, f"{prefix}plan.json", plan.to_json()),
+        shown=_write(versions, f"{prefix}plan.md", readable(plan).encode()),
     )
+    _write(versions, f"{prefix}{IN_SHORT}", short.to_json())
+    return Planning(plan, short)
 
 
-def choose(versions: Versions, request: ConfigurationRequest) -> ConfigurationVersion:
+def choose(versions: StoredVersions, request: ConfigurationRequest) -> ConfigurationVersion:
     """The version that is meant.
 
     :raises VersionMissing: there is none; the hint names the nearest.
@@ -183,9 +189,8 @@ def evidence_lock(versions: Versions) -> Retention | None:
     return Retention(mode=lock.mode, until=utc_now() + lock.evidence)
 
 
-def write_text(versions: Versions, key: str, body: bytes, lock: Retention | None) -> StoredObject:
-    """Store text of any length."""
-    with versions.store.writer(key, retention=lock) as writer:
+def _write(versions: Versions, key: str, body: bytes) -> StoredObject:
+    with versions.store.writer(key, retention=evidence_lock(versions)) as writer:
         writer.write(body)
         return writer.commit()
 
