@@ -59,6 +59,8 @@ class GitHub(Service):
         """
         self.tokens = dict(tokens)
         self.repositories: dict[str, Repository] = {}
+        self.limits: list[Mapping[str, str]] = []
+        """Headers of the next answers about protection, all of them 403: too many requests."""
 
     def concerns(self, request: Request) -> bool:
         """Everything below /repos."""
@@ -78,6 +80,11 @@ class GitHub(Service):
         if repository is None:
             raise _refused(404, "Not Found")
         rest = parts[_REPOSITORY:]
+        if self.limits and "protection" in rest:
+            headers = self.limits.pop()
+            raise Refused(
+                Reply(403, {"message": "You have exceeded a secondary rate limit"}, headers)
+            )
         if request.method == "GET" and rest == ["branches"]:
             return _branches(repository, request.query)
         if not level or (level == "read" and request.method != "GET"):

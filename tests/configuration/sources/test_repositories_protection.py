@@ -313,31 +313,32 @@ def test_a_token_that_may_only_read_cannot_protect(
 
 
 @pytest.mark.parametrize(
-    ("status", "headers"),
-    [
-        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1"}),
-        (403, {"Retry_After": "0"}),
-        (429, {"Retry_After": "0"}),
-        (502, {}),
-    ],
-    ids=["requests spent", "too fast", "too many", "failed"],
+    "headers",
+    [{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}, {"Retry-After": "0"}],
+    ids=["requests spent", "too fast"],
 )
-def test_a_busy_host_is_waited_for(
-    source: Source, server: SaasServer, status: int, headers: dict[str, str]
+def test_a_refusal_that_means_too_many_requests_is_waited_for(
+    source: Source, github: StandIn, headers: dict[str, str]
 ) -> None:
-    server.fail(status, 1, "/protection", **headers)
+    github.limits = [headers]
+    assert KEY in contents(source)
+    assert github.limits == []
+
+
+@pytest.mark.parametrize("status", [429, 502])
+def test_a_host_that_fails_is_asked_again(source: Source, server: SaasServer, status: int) -> None:
+    server.fail(status, 1, "/protection", Retry_After="0")
     assert KEY in contents(source)
 
 
-def test_a_host_that_stays_busy_is_asked_again_by_a_later_run(
-    source: Source, server: SaasServer
-) -> None:
-    server.fail(403, 1000, "/protection", Retry_After="60")
+def test_a_host_that_stays_busy_may_answer_later(source: Source, github: StandIn) -> None:
+    github.limits = [{"Retry-After": "60"}] * 9
     with pytest.raises(ServiceUnavailable) as caught:
         contents(source)
     assert caught.value.retryable
-    assert caught.value.message.startswith(
-        f"github has had too many requests to read the protection of main of {SLUG}"
+    assert caught.value.message == (
+        f"github has had too many requests to read the protection of main of {SLUG}, and asks to "
+        "wait 60 s; given up after 5 s"
     )
 
 

@@ -47,8 +47,10 @@ class GitHub:
             Dialect(
                 service="github",
                 connection=connection,
-                reason=lambda body: str((body or {}).get("message", "")),
+                reason=_message,
                 missing=lambda body: "",
+                # It refuses with 403 where others answer 429.
+                exhausted=lambda body: "rate limit" in _message(body).lower(),
                 grant=f"give the token of the connection {{connection}} the permission "
                 f"{{permission}} on {slug}",
             ),
@@ -70,7 +72,7 @@ class GitHub:
             )
             if answer.status == 200:
                 found[branch] = content_of(answer.data)
-            elif "not protected" not in str((answer.data or {}).get("message", "")).lower():
+            elif "not protected" not in _message(answer.data).lower():
                 raise ServiceRefused(
                     f"github does not tell the protection of {branch} of {self.slug}",
                     hint=f"give the token the permission {_READ} on {self.slug}",
@@ -176,6 +178,10 @@ def request_of(content: Mapping[str, Any], live: Mapping[str, Any] | None) -> di
         kept = {name: one for name, one in reviews.items() if one is not None}
         request["required_pull_request_reviews"] = {**kept, **gone}
     return request
+
+
+def _message(body: Any) -> str:
+    return str(body.get("message", "")) if isinstance(body, dict) else ""
 
 
 def _checks(checks: Mapping[str, Any]) -> dict[str, Content]:
