@@ -22,6 +22,8 @@ _BUSY = {
     "TooManyRequestsException",
     "RequestLimitExceeded",
     "PriorRequestNotComplete",
+    "ConcurrentModification",
+    "EntityTemporarilyUnmodifiable",
     "InternalError",
     "InternalServerError",
     "InternalServiceError",

@@ -239,7 +239,6 @@ def test_a_user_is_made_within_its_boundary(stub: Stubber, api: Api) -> None:
         {
             "UserName": "alice",
             "Path": "/",
-            "Tags": [],
             "PermissionsBoundary": "arn:aws:iam::aws:policy/ReadOnlyAccess",
         },
     )
@@ -360,9 +359,7 @@ def test_a_role_that_trusts_itself_is_made_closed_and_opened_when_iam_knows_it(
     request = {
         "RoleName": "deploy",
         "Path": "/loan/",
-        "Description": "",
         "MaxSessionDuration": 3600,
-        "Tags": [],
     }
     nobody = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     closed = json.dumps({"Version": "2012-10-17", "Statement": nobody}, separators=(",", ":"))

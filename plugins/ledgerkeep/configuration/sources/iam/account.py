@@ -7,7 +7,7 @@ assertions never leave IAM, and a person uploads them anew.
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ledgerkeep.configuration.sources.iam.api import Api, sent_tags, tags_of
+from ledgerkeep.configuration.sources.iam.api import Api, given, sent_tags, tags_of
 from ledgerkeep.configuration.sources.iam.kind import Kind, State
 
 
@@ -40,9 +40,11 @@ class OidcProviders(Kind):
             "create_open_id_connect_provider",
             f"make oidc-provider/{name}",
             Url=f"https://{name}",
-            ClientIDList=wanted["clients"],
-            ThumbprintList=wanted["thumbprints"],
-            Tags=sent_tags(wanted["tags"]),
+            **given(
+                ClientIDList=wanted["clients"],
+                ThumbprintList=wanted["thumbprints"],
+                Tags=sent_tags(wanted["tags"]),
+            ),
         )
         return wanted
 
@@ -114,7 +116,7 @@ class SamlProviders(Kind):
             f"make saml-provider/{name}",
             Name=name,
             SAMLMetadataDocument=wanted["metadata"],
-            Tags=sent_tags(wanted["tags"]),
+            **given(Tags=sent_tags(wanted["tags"])),
         )
         return {**wanted, "encryption": self._encryption(name)}
 

@@ -149,5 +149,10 @@ def sent_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
+def given(**request: Any) -> dict[str, Any]:
+    """What of a request says anything: some of IAM's members may be left out, but not be empty."""
+    return {name: value for name, value in request.items() if value}
+
+
 def _tag_key(tag: Mapping[str, str]) -> str:
     return tag["Key"]

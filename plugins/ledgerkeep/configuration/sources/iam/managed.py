@@ -9,7 +9,7 @@ otherwise is one written, and where there are five the oldest that is not in for
 from collections.abc import Mapping
 from typing import Any
 
-from ledgerkeep.configuration.sources.iam.api import sent_tags, tags_of
+from ledgerkeep.configuration.sources.iam.api import given, sent_tags, tags_of
 from ledgerkeep.configuration.sources.iam.documents import canonical_document, sent_document
 from ledgerkeep.configuration.sources.iam.kind import Kind, State
 from ledgerkeep.errors import ConfigurationError
@@ -58,8 +58,7 @@ class Policies(Kind):
             PolicyName=name,
             Path=wanted["path"],
             PolicyDocument=sent_document(wanted["document"]),
-            Description=wanted["description"],
-            Tags=sent_tags(wanted["tags"]),
+            **given(Description=wanted["description"], Tags=sent_tags(wanted["tags"])),
         )
         return wanted
 
@@ -163,7 +162,7 @@ class InstanceProfiles(Kind):
             f"make instance-profile/{name}",
             InstanceProfileName=name,
             Path=wanted["path"],
-            Tags=sent_tags(wanted["tags"]),
+            **given(Tags=sent_tags(wanted["tags"])),
         )
         return {**wanted, "role": ""}
 

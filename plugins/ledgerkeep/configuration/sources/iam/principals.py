@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ledgerkeep.configuration.sources.iam.api import (
     Api,
+    given,
     is_unknown_principal,
     sent_tags,
     tags_of,
@@ -100,6 +101,11 @@ class Principals(Kind):
                 PolicyName=CLOSED_POLICY,
                 PolicyDocument=_NOTHING,
             )
+
+    def first(self, wanted: State) -> dict[str, Any]:
+        """What it must have from the beginning."""
+        boundary = wanted["boundary"] and self.api.arn(wanted["boundary"])
+        return given(PermissionsBoundary=boundary, Tags=sent_tags(wanted["tags"]))
 
     def set_boundary(self, name: str, live: State, wanted: State) -> None:
         """Exactly this boundary, or none."""
@@ -237,17 +243,14 @@ class Roles(Principals):
         super().remove(name, live)
 
     def _create(self, name: str, wanted: State, trust: Mapping[str, Any]) -> None:
-        boundary = wanted["boundary"]
         self._call(
             "create_role",
             "make",
             name,
             Path=wanted["path"],
             AssumeRolePolicyDocument=sent_document(trust),
-            Description=wanted["description"],
             MaxSessionDuration=wanted["max_session_duration"],
-            Tags=sent_tags(wanted["tags"]),
-            **({"PermissionsBoundary": self.api.arn(boundary)} if boundary else {}),
+            **given(Description=wanted["description"], **self.first(wanted)),
         )
 
 
@@ -277,15 +280,7 @@ class Users(Principals):
 
     def create(self, name: str, wanted: State) -> State:
         """Make it, within its boundary from the beginning."""
-        boundary = wanted["boundary"]
-        self._call(
-            "create_user",
-            "make",
-            name,
-            Path=wanted["path"],
-            Tags=sent_tags(wanted["tags"]),
-            **({"PermissionsBoundary": self.api.arn(boundary)} if boundary else {}),
-        )
+        self._call("create_user", "make", name, Path=wanted["path"], **self.first(wanted))
         self.close(name)
         return {**wanted, "groups": [], "inline": {}, "attached": []}
 
