@@ -1,14 +1,15 @@
 """Exporting a source: a version only when something changed, whole and of the right account."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import pytest
 
 from ledgerkeep.configuration.items import Item, Secret
 from ledgerkeep.configuration.source import Attachment, Change, Found, Known, Scope, Source
-from ledgerkeep.errors import ConfigurationError, ForeignVersion
+from ledgerkeep.configuration.versions import Versions
+from ledgerkeep.errors import ConfigurationError, ForeignVersion, ObjectCorrupt
 from tests.support.configuration import Account, aws, open_account, policy_with
 
 __all__ = ["aws"]
@@ -135,6 +136,25 @@ def test_attachments_of_one_name_are_stored_once_however_many_items_they_belong_
     assert [one for one in shelf.read if "bundle" in one] == ["bundle of a", "bundle of a"]
     assert first.attachments["a"] == first.attachments["b"]
     assert second.attachments["a"] == second.attachments["b"] != first.attachments["b"]
+
+
+def test_bytes_of_several_items_are_read_once_to_see_whether_they_are_whole(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(things={"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1}})
+    shelf.bundles, shelf.bundles_name = {"a": b"1", "b": b"1"}, "f00d"
+    version = account.back_up(shelf).version
+    read: list[str] = []
+    attachment = Versions.attachment
+    monkeypatch.setattr(
+        Versions, "attachment", lambda *asked: (read.append(asked[2]), attachment(*asked))[1]
+    )
+    account.versions.read_attachments(version, ["a", "b", "c"])
+    assert len(read) == 1
+    stored = account.store.objects[version.attachments["a"].key]
+    account.store.objects[version.attachments["a"].key] = replace(stored, body=b"2")
+    with pytest.raises(ObjectCorrupt):
+        account.versions.read_attachments(version, ["b"])
 
 
 def test_findings_are_told_in_every_run_whether_anything_changed_or_not(account: Account) -> None:

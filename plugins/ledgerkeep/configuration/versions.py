@@ -154,6 +154,16 @@ class StoredVersions:
         for chunk in self.store.read(version.attachments[key]):
             yield bytes(chunk)
 
+    def read_attachments(self, version: ConfigurationVersion, keys: Iterable[str]) -> None:
+        """Read the bytes that belong to some items, each of them once.
+
+        :raises ObjectMissing, ObjectCorrupt: they were removed or changed since they were stored.
+        """
+        named = (key for key in keys if key in version.attachments)
+        for key in {version.attachments[one].key: one for one in named}.values():
+            for _ in self.attachment(version, key):
+                pass  # only at its end is the hash compared
+
     def proofs(self, version: ConfigurationVersion) -> list[ConfigurationProof]:
         """What was shown of a version, oldest first."""
         prefix = keys.configuration_proofs(self.policy.environment, version.source, version.id)

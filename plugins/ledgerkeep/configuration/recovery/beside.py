@@ -93,9 +93,7 @@ def restore_beside(
     """
     version = choose(versions, ConfigurationRequest(source=source.name))
     items, values = read_version(source, versions, version)
-    for key in version.attachments:
-        for _ in versions.attachment(version, key):
-            pass  # only at its end is the hash compared
+    versions.read_attachments(version, version.attachments)
     drift = [one.key for one in compare(items, read_live(source, marker, {}).items)]
     found = RestoredBeside(
         source=source.name,

@@ -211,10 +211,7 @@ def _read(source: Source, versions: Versions, plan: ConfigurationPlan) -> Stored
             f"version {version.id} of {plan.source} is another than the plan was made for",
             hint="nothing was changed; find out who wrote to the bucket, and start again",
         )
-    for one in plan.changes:
-        if one.after is not None and one.key in version.attachments:
-            for _ in versions.attachment(version, one.key):
-                pass  # only at its end is the hash compared
+    versions.read_attachments(version, [one.key for one in plan.changes if one.after is not None])
     return Stored(versions, version, values)
 
 

@@ -119,7 +119,7 @@ def judge(states: Mapping[str, ServiceState], shall: Mapping[str, str]) -> Judge
 
 
 def _key(versions: Versions, plan: RollbackPlan) -> str:
-    prefix = keys.configuration_recovery(versions.policy.environment, plan.id)
+    prefix = keys.configuration_rollback(versions.policy.environment, plan.id)
     return f"{prefix}deployed.json"
 
 

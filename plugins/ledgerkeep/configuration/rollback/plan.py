@@ -14,7 +14,7 @@ from typing import Any
 from ledgerkeep.catalog import keys
 from ledgerkeep.configuration.difference import value_lines
 from ledgerkeep.configuration.items import Item, Marker
-from ledgerkeep.configuration.recovery.plan import evidence_lock, write_text
+from ledgerkeep.configuration.recovery.plan import evidence_lock
 from ledgerkeep.configuration.rollback.request import RollbackRequest
 from ledgerkeep.configuration.sources.services.revisions import short
 from ledgerkeep.configuration.versions import Versions
@@ -126,7 +126,7 @@ def marked(key: str, content: Mapping[str, Any], marker: Marker) -> Item:
 
 def new_plan_id(now: datetime) -> str:
     """Ids sort like their moments."""
-    return f"rollback-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def write_plan(versions: Versions, plan: RollbackPlan) -> RollbackInShort:
@@ -134,8 +134,10 @@ def write_plan(versions: Versions, plan: RollbackPlan) -> RollbackInShort:
 
     :raises StorageError:
     """
-    prefix = keys.configuration_recovery(versions.policy.environment, plan.id)
-    stored = write_text(versions, f"{prefix}plan.json", plan.to_json(), evidence_lock(versions))
+    prefix = keys.configuration_rollback(versions.policy.environment, plan.id)
+    with versions.store.writer(f"{prefix}plan.json", retention=evidence_lock(versions)) as writer:
+        writer.write(plan.to_json())
+        stored = writer.commit()
     return RollbackInShort(id=plan.id, stored=stored, changes=len(plan.steps))
 
 
