@@ -61,7 +61,7 @@ class GitHub:
 
     def protections(self) -> dict[str, Mapping[str, Content]]:
         """Branch → its protection, of all branches that have one."""
-        found = {}
+        found: dict[str, Mapping[str, Content]] = {}
         for branch in self._protected():
             answer = self._api.send(
                 f"read the protection of {branch} of {self.slug}",
@@ -174,7 +174,9 @@ def request_of(content: Mapping[str, Any], live: Mapping[str, Any] | None) -> di
         request["required_status_checks"] = {"strict": checks["strict"], "checks": named}
     if reviews is not None:
         before = (live or {}).get("required_pull_request_reviews") or {}
-        gone = {name: {} for name in _LISTS if before.get(name) and not reviews[name]}
+        gone: dict[str, Any] = {
+            name: {} for name in _LISTS if before.get(name) and not reviews[name]
+        }
         kept = {name: one for name, one in reviews.items() if one is not None}
         request["required_pull_request_reviews"] = {**kept, **gone}
     return request
@@ -186,10 +188,12 @@ def _message(body: Any) -> str:
 
 def _checks(checks: Mapping[str, Any]) -> dict[str, Content]:
     found = checks.get("checks") or [{"context": one} for one in checks.get("contexts", [])]
-    named = [{"context": one["context"], "app_id": one.get("app_id")} for one in found]
     return {
         "strict": bool(checks.get("strict")),
-        "checks": sorted(named, key=lambda one: str(one["context"])),
+        "checks": [
+            {"context": one["context"], "app_id": one.get("app_id")}
+            for one in sorted(found, key=lambda one: str(one["context"]))
+        ],
     }
 
 
