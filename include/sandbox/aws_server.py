@@ -43,6 +43,7 @@ from include.sandbox import environment
 from include.sandbox.lender import seed as from_seed
 from include.sandbox.lender.account import account_id
 from include.sandbox.lender.keys import kms_keys
+from include.sandbox.web_firewall import complete_moto
 from ledgerkeep.policy.load import load_policies
 from ledgerkeep.policy.model import Policy
 
@@ -127,6 +128,7 @@ def serve(wrap: Callable[[App], App] = tell_changes) -> None:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     make_keys(load_policies(asked.policies), os.environ[environment.ACCOUNT_SEED])
+    complete_moto()
     run_simple(
         asked.host,
         asked.port,
