@@ -65,7 +65,8 @@ class Kms(Source):
         aliases = self.api.aliases()
         originals = self.copies.originals(aliases) if self.copies else {}
         for described in self.api.keys(aliases):
-            key_id, named = described["KeyId"], aliases.get(described["KeyId"], [])
+            key_id = str(described["KeyId"])
+            named = aliases.get(key_id, [])
             if self.copies and key_id not in originals:
                 continue
             tags = self.api.tags(key_id)
