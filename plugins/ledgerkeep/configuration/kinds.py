@@ -1,0 +1,508 @@
+"""Kinds: a service's configuration, taken apart into things of one kind each.
+
+A management API is a number of collections (roles, templates, brands …) that are listed, and whose
+things are made, changed and deleted one by one. What is said here once: things are known by their
+names, since a thing that is made anew gets another id; so a collection is listed once, and its
+names and ids are kept beside each other (`Register`) for all who refer to it. Of a change only the
+members that differ are sent, and those that shall be gone are set to null, so that what a service
+adds to its things later stays as it is.
+
+The key of an item is `kind/name`. The order of a source's kinds is the order of putting back:
+what is referred to comes first; what is deleted goes in reverse.
+
+An isolated place is a test tenant in which every name has a prefix. What a tenant has only one of,
+and what would lead out of it to the receivers of the original, has no place there.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from ledgerkeep.configuration.items import Content, Secret, opened
+from ledgerkeep.configuration.management_api import ManagementApi
+from ledgerkeep.configuration.source import Change, Found, Known, Planned, Scope, Source
+from ledgerkeep.errors import ConfigurationError
+
+Row = Mapping[str, Any]
+
+ONLY_ONE = "there is only one in a tenant"
+LEADS_OUT = "it would reach those whom the original reaches"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where names live: as they are, or behind a prefix."""
+
+    prefix: str = ""
+
+    def outward(self, name: str) -> str:
+        """A name as the service knows it."""
+        return self.prefix + name
+
+    def inward(self, name: str) -> str | None:
+        """A name as our keys know it; None: it is not of this place."""
+        return name[len(self.prefix) :] if name.startswith(self.prefix) else None
+
+
+class Register:
+    """The things of one collection by name, as the service knows them."""
+
+    def __init__(
+        self, plural: str, rows: Callable[[], Iterable[Row]], name: str = "name", id_: str = "id"
+    ) -> None:
+        """Nothing is listed yet.
+
+        :param plural: for messages: "roles".
+        :param name: the member that holds the name.
+        :param id_: the member that holds the id.
+        """
+        self.plural = plural
+        self._list, self._name, self._id = rows, name, id_
+        self._rows: dict[str, Row] | None = None
+
+    def rows(self) -> dict[str, Row]:
+        """Name → thing.
+
+        :raises ConfigurationError: two have the same name.
+        """
+        if self._rows is None:
+            found: dict[str, Row] = {}
+            for row in self._list():
+                if row[self._name] in found:
+                    raise ConfigurationError(
+                        f"there are two {self.plural} named {row[self._name]}",
+                        hint="give one of them another name: what is put back is found by its name",
+                    )
+                found[row[self._name]] = row
+            self._rows = found
+        return self._rows
+
+    def id_of(self, name: str) -> str | None:
+        """The id of what has that name; None: nothing has."""
+        row = self.rows().get(name)
+        return None if row is None else str(row[self._id])
+
+    def needed(self, name: str) -> str:
+        """The id of what something refers to.
+
+        :raises ConfigurationError: nothing has that name.
+        """
+        found = self.id_of(name)
+        if found is None:
+            raise ConfigurationError(
+                f"there is none of the {self.plural} named {name}, which others refer to",
+                hint="put it back first, or together with what refers to it",
+            )
+        return found
+
+    def name_of(self, id_: Any) -> str | None:
+        """The name of what has that id; None: it is not listed."""
+        return next(
+            (name for name, row in self.rows().items() if str(row[self._id]) == str(id_)), None
+        )
+
+    def put(self, row: Row) -> None:
+        """Something was made or changed; members that are not told stay."""
+        before = self.rows().get(row[self._name], {})
+        self.rows()[row[self._name]] = {**before, **row}
+
+    def drop(self, name: str) -> None:
+        """Something was deleted."""
+        self.rows().pop(name, None)
+
+    def forget(self) -> None:
+        """List it anew when it is needed."""
+        self._rows = None
+
+
+class Kind(ABC):
+    """Things of one kind: how to read, put and remove them."""
+
+    name: str
+    """The first part of their keys."""
+    why_not_beside: str = ""
+    """Why a restore test leaves them out; empty: they have a place beside the original."""
+
+    @abstractmethod
+    def read(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        """All of them, by their names.
+
+        :param known: name → mark of what is stored.
+        """
+
+    @abstractmethod
+    def put(self, name: str, change: Change) -> None:
+        """Make it as it is wanted."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Delete it."""
+
+    def by_hand(self, change: Planned) -> str:
+        """What only a person can do."""
+        return ""
+
+    def clear(self) -> None:
+        """Remove all that are in the place."""
+        for found in list(self.read({})):
+            self.remove(found.key)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a service does not take back, and what is secret, in one collection."""
+
+    left_out: frozenset[str] = frozenset()
+    """Members that it sets itself; `a.b` for one inside another."""
+    fixed: frozenset[str] = frozenset()
+    """Members that it takes when a thing is made, and never again."""
+    merged: frozenset[str] = frozenset()
+    """Members with members of their own, of which it changes only those that are sent."""
+    unordered: frozenset[str] = frozenset()
+    """Members whose lists have no order."""
+    secret: re.Pattern[str] | None = None
+    """Names of members, at any depth, whose texts are secret."""
+
+    def content(self, row: Row) -> dict[str, Any]:
+        """What is exported of a thing."""
+        found = {
+            name: self._inside(name, one)
+            for name, one in row.items()
+            if name not in self.left_out and one is not None
+        }
+        for name in self.unordered & found.keys():
+            found[name] = sorted(found[name] or [], key=repr)
+        if self.secret is None:
+            return found
+        return {name: with_secrets(name, one, self.secret) for name, one in found.items()}
+
+    def _inside(self, name: str, value: Any) -> Any:
+        inner = {one.partition(".")[2] for one in self.left_out if one.startswith(f"{name}.")}
+        if not inner or not isinstance(value, Mapping):
+            return value
+        return {one: value[one] for one in value if one not in inner}
+
+    def difference(self, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The members to send so that what is live becomes what is wanted."""
+        sent: dict[str, Any] = {}
+        for name in sorted((live.keys() | wanted.keys()) - self.fixed):
+            before, after = live.get(name), wanted.get(name)
+            if opened(before) == opened(after):
+                continue
+            if name in self.merged and isinstance(before, Mapping):
+                after = {**dict.fromkeys(before), **(after or {})}
+            sent[name] = after
+        return sent
+
+
+class Listed(Kind):
+    """A collection as most services have it: list, POST, PATCH, DELETE."""
+
+    path: str
+    update_method: str = "PATCH"
+    shape: Shape = Shape()
+    name_member: str = "name"
+    id_member: str = "id"
+    scope: str = ""
+    """The permission without its verb, where the service does not name what is missing."""
+
+    def __init__(self, api: ManagementApi, place: Place, register: Register) -> None:
+        """Nothing is asked yet."""
+        self.api = api
+        self.place = place
+        self.register = register
+
+    def read(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        """All that are in the place."""
+        for outer, row in self.register.rows().items():
+            name = self.place.inward(outer)
+            if name is not None and self.concerns(row):
+                yield Found(name, self.content(name, row))
+
+    def concerns(self, row: Row) -> bool:
+        """Whether it is ours, and not one that the service brings along."""
+        return True
+
+    def content(self, name: str, row: Row) -> dict[str, Content]:
+        """What is exported of it."""
+        found = self.shape.content({**row, self.name_member: name})
+        if self.id_member != self.name_member:
+            found.pop(self.id_member, None)
+        return found
+
+    def body(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """What is sent of it; the reverse of `content`."""
+        return {**wanted, self.name_member: self.place.outward(wanted[self.name_member])}
+
+    def put(self, name: str, change: Change) -> None:
+        """Make it, or send what differs."""
+        assert change.wanted is not None  # noqa: S101 - a deletion is not put
+        outer, body = self.place.outward(name), self.body(change.wanted)
+        row = self.register.rows().get(outer)
+        if row is None:
+            self.register.put(self.create(outer, body))
+        else:
+            self._change(outer, row, self.body(self.content(name, row)), body)
+
+    def _change(
+        self, outer: str, row: Row, live: Mapping[str, Any], body: Mapping[str, Any]
+    ) -> None:
+        if self.remade(live, body):
+            self.delete(outer, row)
+            self.register.drop(outer)
+            self.register.put(self.create(outer, body))
+            return
+        differs = self.shape.difference(live, body)
+        if differs:
+            self.register.put(self.update(outer, row, differs))
+
+    def remade(self, live: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        """Whether the service lets nobody make this change but by making it anew."""
+        return False
+
+    def create(self, outer: str, body: Mapping[str, Any]) -> Row:
+        """Make it; the service's answer."""
+        answer = self.ask("POST", f"make {self.of(outer)}", self.path, body=body)
+        return {**body, **answer, self.name_member: outer}
+
+    def update(self, outer: str, row: Row, body: Mapping[str, Any]) -> Row:
+        """Send what differs; the service's answer."""
+        path = f"{self.path}/{row[self.id_member]}"
+        answer = self.ask(self.update_method, f"change {self.of(outer)}", path, body=body)
+        return {**body, **(answer or {}), self.name_member: outer}
+
+    def remove(self, name: str) -> None:
+        """Delete it, if it is there."""
+        outer = self.place.outward(name)
+        row = self.register.rows().get(outer)
+        if row is not None:
+            self.delete(outer, row)
+            self.register.drop(outer)
+
+    def delete(self, outer: str, row: Row) -> None:
+        """Ask the service to delete it."""
+        path = f"{self.path}/{row[self.id_member]}"
+        self.ask("DELETE", f"delete {self.of(outer)}", path, tolerate=(404,))
+
+    def of(self, outer: str) -> str:
+        """The thing, for messages."""
+        return f"{self.name} {outer}"
+
+    def ask(self, method: str, what: str, path: str, **rest: Any) -> Any:
+        """Ask the service, with the permission that it takes."""
+        return self.api.ask(what, method, path, needs=needed(self.scope, method), **rest)
+
+
+class Single(Kind):
+    """What there is one of: settings that can be read and changed, never made or deleted."""
+
+    why_not_beside = ONLY_ONE
+
+    def __init__(
+        self,
+        api: ManagementApi,
+        key: str,
+        path: str,
+        shape: Shape = Shape(),
+        method: str = "PATCH",
+        scope: str = "",
+    ) -> None:
+        """Nothing is asked yet.
+
+        :param key: the whole key of the one item.
+        :param method: with which it is changed.
+        """
+        self.api, self.path, self.shape, self.method, self.scope = api, path, shape, method, scope
+        self.name, self._name = key.split("/", 1)
+
+    def read(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        """The one."""
+        yield Found(self._name, self.shape.content(self.get()))
+
+    def get(self) -> Row:
+        """As the service has it."""
+        needs = needed(self.scope, "GET")
+        found = self.api.find(f"read {self.name} {self._name}", self.path, needs=needs)
+        return found or {}
+
+    def put(self, name: str, change: Change) -> None:
+        """Send what differs."""
+        assert change.wanted is not None  # noqa: S101 - a deletion is not put
+        differs = self.shape.difference(self.shape.content(self.get()), change.wanted)
+        if differs:
+            self.api.ask(
+                f"change {self.name} {name}",
+                self.method,
+                self.path,
+                body=differs,
+                needs=needed(self.scope, self.method),
+            )
+
+    def remove(self, name: str) -> None:
+        """It cannot be removed."""
+
+    def by_hand(self, change: Planned) -> str:
+        """Nobody can take it away."""
+        return f"set {self.name} back by hand" if change.action == "delete" else ""
+
+
+class Derived(Kind):
+    """What a service keeps and does not tell: that it is there is known from something else."""
+
+    def __init__(
+        self,
+        name: str,
+        names: Callable[[], Mapping[str, Mapping[str, Content]]],
+        words: Callable[[Planned], str],
+    ) -> None:
+        """Nothing is asked yet.
+
+        :param names: those that are there, with what is known of them.
+        :param words: what a person has to do about a change.
+        """
+        self.name, self._names, self._words = name, names, words
+
+    def read(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        """Those that are there."""
+        for name, content in self._names().items():
+            yield Found(name, content)
+
+    def put(self, name: str, change: Change) -> None:
+        """A person has to."""
+
+    def remove(self, name: str) -> None:
+        """It goes with what it belongs to."""
+
+    def by_hand(self, change: Planned) -> str:
+        """What to do."""
+        return self._words(change)
+
+
+class KindsSource(Source):
+    """A source made of kinds."""
+
+    service: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        registers: Collection[Register],
+        owner: Scope,
+        place: Place,
+        open_beside: Callable[[str], "KindsSource | None"],
+        why_no_place: str,
+    ) -> None:
+        """Nothing is asked yet.
+
+        :param kinds: what is referred to first.
+        :param open_beside: the source at a test tenant, its names behind a prefix.
+        """
+        self._all = list(kinds)
+        self._registers, self._owner, self._place = registers, owner, place
+        self._open_beside = open_beside
+        self.why_no_place = why_no_place  # type: ignore[misc] # of this policy, not of the class
+
+    def scope(self) -> Scope:
+        """The tenant, as the service itself says."""
+        return self._owner
+
+    def export(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        """Everything, kind by kind."""
+        for register in self._registers:
+            register.forget()
+        for kind in self._all:
+            if self._place.prefix and kind.why_not_beside:
+                continue
+            start = f"{kind.name}/"
+            names = {
+                key.removeprefix(start): mark
+                for key, mark in known.items()
+                if key.startswith(start)
+            }
+            for found in kind.read(names):
+                yield replace(found, key=start + found.key)
+
+    def apply(self, change: Change) -> None:
+        """Put or remove one thing."""
+        kind, name = self._kind_of(change.key)
+        if change.wanted is None:
+            kind.remove(name)
+        else:
+            kind.put(name, change)
+
+    def order(self, changes: Sequence[Planned]) -> list[Planned]:
+        """By kind, what is referred to first; what is deleted in reverse."""
+        ranks = {kind.name: rank for rank, kind in reversed(list(enumerate(self._all)))}
+
+        def rank(one: Planned) -> tuple[int, str]:
+            return ranks.get(one.key.split("/", 1)[0], len(ranks)), one.key
+
+        kept = sorted((one for one in changes if one.action != "delete"), key=rank)
+        gone = sorted((one for one in changes if one.action == "delete"), key=rank, reverse=True)
+        return [*kept, *gone]
+
+    def by_hand(self, change: Planned) -> str:
+        """What only a person can do; in an isolated place also what has none there."""
+        kind, _name = self._kind_of(change.key)
+        if self._place.prefix and kind.why_not_beside:
+            return f"a restore test leaves {change.key} out: {kind.why_not_beside}"
+        return kind.by_hand(change)
+
+    def beside(self, label: str) -> "KindsSource | None":
+        """The same kinds at the test tenant, their names behind the label."""
+        return self._open_beside(f"{label.lower()}-")
+
+    def clear(self) -> None:
+        """Remove what has the label, what refers to others first."""
+        if not self._place.prefix:
+            super().clear()
+        for register in self._registers:
+            register.forget()
+        for kind in reversed(self._all):
+            if not kind.why_not_beside:
+                kind.clear()
+
+    def _kind_of(self, key: str) -> tuple[Kind, str]:
+        first, _slash, name = key.partition("/")
+        for kind in self._all:
+            if kind.name == first and (not isinstance(kind, Single) or kind._name == name):
+                return kind, name
+        raise ConfigurationError(
+            f"{self.name} has no {first} in it, as {key} would need",
+            hint="the version is of another release of Ledgerkeep; restore it with that one",
+        )
+
+
+def refuse_same(original: Scope, test: Scope, connection: str) -> None:
+    """See that a test tenant is not the tenant it stands beside.
+
+    :raises ConfigurationError: it is.
+    """
+    if test.account == original.account:
+        raise ConfigurationError(
+            f"the connection {connection} for tests leads to {test.account}, which is the original",
+            hint="let test_connection_id name a connection to a tenant that holds nothing but "
+            "tests",
+        )
+
+
+def with_secrets(name: str, value: Any, secret: re.Pattern[str]) -> Content:
+    """A value with `Secret` in the place of every text whose member's name fits."""
+    if isinstance(value, Mapping):
+        return {one: with_secrets(one, value[one], secret) for one in value}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [with_secrets(name, one, secret) for one in value]
+    if isinstance(value, str) and value and secret.search(name):
+        return Secret(value)
+    plain: Content = value
+    return plain
+
+
+_VERBS = {"GET": "read", "POST": "create", "PATCH": "update", "PUT": "update", "DELETE": "delete"}
+
+
+def needed(scope: str, method: str) -> str:
+    """The permission that a request takes; empty where the service says it itself."""
+    return f"{scope}.{_VERBS[method]}" if scope else ""
