@@ -1,0 +1,1 @@
+"""Stand-ins for Auth0, DocuSign and SendGrid, stocked as a lender has them."""
