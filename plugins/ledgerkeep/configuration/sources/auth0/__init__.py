@@ -1,0 +1,101 @@
+"""Auth0: everything that makes a tenant what it is, but its users.
+
+Applications and what they may (APIs, grants, roles), where users come from (connections,
+organizations), the code that runs as they log in (rules, actions), and the tenant's own settings.
+The Management API's token is got with the client credentials of an application of the tenant,
+for the tenant's own API; that API's identifier, `https://{tenant}/api/v2/`, is what tells one
+tenant from another, and Auth0 itself refuses a token for one that is not its own.
+
+What Auth0 tells nobody (values of action secrets and of rules' settings, credentials of the e-mail
+provider) and what needs DNS (custom domains) is exported as far as it is known, and put back by
+hand. An application that is made anew keeps its secret but gets a new client id and new signing
+keys; those are no part of an export. The application that the connection itself uses is never
+deleted, nor is its secret exported.
+(Auth0 Management API v2 reference; Rate limit policy.)
+"""
+
+from collections.abc import Iterable
+
+from ledgerkeep.configuration.access import Access
+from ledgerkeep.configuration.kinds import KindsSource, Place, refuse_same
+from ledgerkeep.configuration.sources.auth0.kinds import kinds_of
+from ledgerkeep.configuration.sources.auth0.tenant import Tenant
+from ledgerkeep.errors import ServiceRefused
+from ledgerkeep.policy.configuration_sources import Auth0Tenant
+from ledgerkeep.policy.model import Policy
+
+_NO_TENANT = "auth0 has no isolated place within a tenant; name a test tenant's connection in "
+
+
+def open_source(access: Access, settings: Auth0Tenant, policy: Policy) -> "Auth0":
+    """The tenant of a policy."""
+    return Auth0.open(access, settings, policy)
+
+
+class Auth0(KindsSource):
+    """One tenant."""
+
+    name = "auth0"
+
+    def __init__(
+        self, tenant: Tenant, access: Access, settings: Auth0Tenant, policy: Policy
+    ) -> None:
+        """Nothing is asked yet but for a token."""
+        self.tenant = tenant
+
+        def open_beside(prefix: str) -> "Auth0 | None":
+            if settings.test_connection_id is None:
+                return None
+            test = Tenant(
+                access.login(settings.test_connection_id),
+                settings.test_connection_id,
+                settings.patience.total_seconds(),
+                Place(prefix),
+                tenant,
+            )
+            refuse_same(self.scope(), test.scope(policy.environment), settings.test_connection_id)
+            return Auth0(test, access, settings, policy)
+
+        super().__init__(
+            kinds_of(tenant),
+            tenant.registers,
+            tenant.scope(policy.environment),
+            tenant.place,
+            open_beside,
+            f"{_NO_TENANT}configuration.sources.auth0.test_connection_id",
+        )
+
+    @classmethod
+    def open(cls, access: Access, settings: Auth0Tenant, policy: Policy) -> "Auth0":
+        """Production's tenant, names as they are."""
+        patience = settings.patience.total_seconds()
+        login = access.login(settings.connection_id)
+        return cls(Tenant(login, settings.connection_id, patience), access, settings, policy)
+
+    def settled(self, keys: Iterable[str]) -> list[str]:
+        """Applications that work for themselves get a token; actions are built."""
+        touched = set(keys)
+        found: list[str] = []
+        for name in self.tenant.clients.rows():
+            if f"client/{self.tenant.place.inward(name)}" in touched:
+                found += self._token_trouble(name)
+        for name, row in self.tenant.actions.rows().items():
+            failed = row.get("status") == "failed"
+            if failed and f"action/{self.tenant.place.inward(name)}" in touched:
+                found.append(f"the action {name} could not be built")
+        return found
+
+    def _token_trouble(self, name: str) -> list[str]:
+        row = self.tenant.clients.rows()[name]
+        granted = [
+            one["audience"]
+            for one in self.tenant.grants.rows().values()
+            if one["client_id"] == row["client_id"]
+        ]
+        if "client_credentials" not in row.get("grant_types", ()) or not granted:
+            return []
+        try:
+            self.tenant.token_for(row, sorted(granted)[0])
+        except ServiceRefused as problem:
+            return [f"the application {name} gets no token: {problem.message}"]
+        return []
