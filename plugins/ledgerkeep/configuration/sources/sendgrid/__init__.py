@@ -1,0 +1,178 @@
+"""SendGrid: what an account writes with: templates and their versions, groups, senders, settings.
+
+An API key is all it takes, and SendGrid tells which account it is of. SendGrid does not say which
+permission was missing, so that every request knows the one it takes. What a person has to do is
+what needs DNS (domains), somebody's mailbox (senders have to confirm), or a key that is shown once
+(API keys; the key that is used here is never deleted).
+
+In a test account only templates have a place: a group's name has no room for a label, and the rest
+there is once, or would write to somebody.
+(Twilio SendGrid v3 API reference.)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledgerkeep.configuration.access import Access
+from ledgerkeep.configuration.items import Content
+from ledgerkeep.configuration.kinds import (
+    Derived,
+    Kind,
+    KindsSource,
+    Place,
+    Shape,
+    Single,
+    refuse_same,
+)
+from ledgerkeep.configuration.source import Planned
+from ledgerkeep.configuration.sources.sendgrid.account import Account
+from ledgerkeep.configuration.sources.sendgrid.sending import (
+    ApiKeys,
+    EventWebhooks,
+    InboundParse,
+    UnsubscribeGroups,
+    VerifiedSenders,
+)
+from ledgerkeep.configuration.sources.sendgrid.templates import Templates
+from ledgerkeep.policy.configuration_sources import SendgridAccount
+from ledgerkeep.policy.model import Policy
+
+_MAIL = (
+    "address_whitelist",
+    "bounce_purge",
+    "footer",
+    "forward_bounce",
+    "forward_spam",
+    "template",
+)
+_TRACKING = ("click", "google_analytics", "open", "subscription")
+_TOLD_ONLY = Shape(left_out=frozenset({"enable_text"}))
+
+
+def open_source(access: Access, settings: SendgridAccount, policy: Policy) -> "Sendgrid":
+    """The account of a policy."""
+    patience = settings.patience.total_seconds()
+    login = access.login(settings.connection_id)
+    account = Account(login, settings.connection_id, patience, Place())
+    return Sendgrid(account, access, settings, policy)
+
+
+class Sendgrid(KindsSource):
+    """One account."""
+
+    name = "sendgrid"
+
+    def __init__(
+        self, account: Account, access: Access, settings: SendgridAccount, policy: Policy
+    ) -> None:
+        """Ask whose the key is."""
+
+        def open_beside(prefix: str) -> "Sendgrid | None":
+            connection = settings.test_connection_id
+            if connection is None:
+                return None
+            patience = settings.patience.total_seconds()
+            test = Account(access.login(connection), connection, patience, Place(prefix))
+            refuse_same(self.scope(), test.scope(policy.environment), connection)
+            return Sendgrid(test, access, settings, policy)
+
+        super().__init__(
+            _kinds(account),
+            account.registers,
+            account.scope(policy.environment),
+            account.place,
+            open_beside,
+            "sendgrid has no isolated place within an account; name a test account's connection in "
+            "configuration.sources.sendgrid.test_connection_id",
+        )
+
+
+def _kinds(account: Account) -> list[Kind]:
+    """All of them; nothing refers to anything."""
+    api = account.api
+    return [
+        *(
+            Single(
+                api, f"mail-setting/{one}", f"/mail_settings/{one}", scope=f"mail_settings.{one}"
+            )
+            for one in _MAIL
+        ),
+        *(
+            Single(
+                api,
+                f"tracking-setting/{one}",
+                f"/tracking_settings/{one}",
+                _TOLD_ONLY,
+                scope=f"tracking_settings.{one}",
+            )
+            for one in _TRACKING
+        ),
+        UnsubscribeGroups(account),
+        Templates(account),
+        VerifiedSenders(account),
+        Derived("sender-confirmed", lambda: _confirmed(account), _confirm_words),
+        Derived("domain", lambda: _domains(account), _domain_words),
+        InboundParse(account),
+        EventWebhooks(account),
+        Derived("event-webhook-key", lambda: _webhook_keys(account), _webhook_words),
+        ApiKeys(account),
+    ]
+
+
+def _confirmed(account: Account) -> Mapping[str, Mapping[str, Content]]:
+    if account.place.prefix:
+        return {}
+    rows = account.senders.rows()
+    return {
+        name: {"from_email": row["from_email"]} for name, row in rows.items() if row.get("verified")
+    }
+
+
+def _confirm_words(change: Planned) -> str:
+    name = change.key.partition("/")[2]
+    if change.action == "delete":
+        return f"see who confirmed the sender {name}"
+    return f"confirm the sender {name} by the link in the mail that SendGrid sent to its address"
+
+
+def _domains(account: Account) -> Mapping[str, Mapping[str, Content]]:
+    if account.place.prefix:
+        return {}
+    told = ("subdomain", "domain", "custom_spf", "automatic_security", "default", "ips")
+    found: dict[str, Mapping[str, Content]] = {}
+    for row in account.domains():
+        content: dict[str, Any] = {name: row[name] for name in told if name in row}
+        content["dns"] = {
+            name: {one: record[one] for one in ("host", "type", "data") if one in record}
+            for name, record in (row.get("dns") or {}).items()
+        }
+        found[f"{row.get('subdomain', '')}.{row['domain']}".lstrip(".")] = content
+    return found
+
+
+def _domain_words(change: Planned) -> str:
+    domain = change.key.partition("/")[2]
+    if change.action == "delete":
+        return f"remove the domain {domain} in SendGrid (Settings, Sender Authentication)"
+    return (
+        f"authenticate the domain {domain} in SendGrid (Settings, Sender Authentication), and "
+        "enter the records that it shows there in DNS"
+    )
+
+
+def _webhook_keys(account: Account) -> Mapping[str, Mapping[str, Content]]:
+    if account.place.prefix:
+        return {}
+    rows = account.webhooks.rows()
+    return {name: {"webhook": name} for name, row in rows.items() if row.get("public_key")}
+
+
+def _webhook_words(change: Planned) -> str:
+    name = change.key.partition("/")[2]
+    if change.action == "delete":
+        return f"see whether the receiver of the event webhook {name} still expects signatures"
+    return (
+        f"give the receiver of the event webhook {name} its new public key, which SendGrid shows "
+        "in Settings, Mail Settings, Event Webhook; enter an OAuth client secret there if it has "
+        "one"
+    )
