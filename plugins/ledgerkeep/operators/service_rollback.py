@@ -217,13 +217,26 @@ class WaitForRollbackSensor(RollbackOperator, BaseSensorOperator):
 
     def _contribute(self, context: Context, unstable: dict[str, str], took: float) -> None:
         words = "; ".join(f"{key}: {why}" for key, why in unstable.items())
-        criterion = {
-            "name": "services stable",
-            "met": not unstable,
-            "words": words or "every service runs what it shall, and nothing else",
-        }
-        measured = {} if unstable else {"rto_seconds": took}
-        self.contribute(context, measurements=measured, criteria=[criterion])
+        criteria = [
+            {
+                "name": "data integrity",
+                "met": not unstable,
+                "words": words or "every service runs what was planned, by the digest of it",
+            },
+            {
+                "name": "application works",
+                "met": not unstable,
+                "words": words or "every service is stable: all of its tasks run, and no others",
+            },
+            {
+                "name": "performance within range",
+                "met": None,
+                "words": "a rollback changes no number of tasks",
+            },
+        ]
+        # What services run holds no data, so none is given up.
+        measured = {} if unstable else {"rto_seconds": took, "rpo_seconds": 0.0}
+        self.contribute(context, measurements=measured, criteria=criteria)
 
 
 class GoBackOperator(PlannedRollbackOperator):
