@@ -5,6 +5,7 @@ Git is real, over files and over its own HTTP backend. What GitHub says of prote
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,6 +258,46 @@ def test_a_ref_that_somebody_moved_since_the_plan_is_left_alone(
     )
     assert caught.value.hint == "compare again, and see whether it still has to be restored"
     assert origin.refs()["refs/heads/main"] == meanwhile
+
+
+@pytest.mark.parametrize("action", ["update", "create"])
+def test_whoever_pushes_in_the_last_moment_is_not_pushed_over(
+    account: Account,
+    source: Source,
+    origin: Origin,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    action: Any,
+) -> None:
+    """A git that lets somebody else push first."""
+    version = account.back_up(source).version
+    ref = "refs/heads/main" if action == "update" else "refs/heads/late"
+    before = contents(source)[f"{CODE}/refs/heads/main"]
+    seen = {"object": origin.commit("main.tf", "# damage\n")} if action == "update" else None
+    (origin.work / "main.tf").write_text("# late\n")
+    git(origin.work, "commit", "-q", "-a", "-m", "Late")
+    late = git(origin.work, "rev-parse", "HEAD")
+    programs, real = tmp_path / "programs", shutil.which("git")
+    programs.mkdir()
+    (programs / "git").write_text(
+        f'#!/bin/sh\n[ "$1" = push ] && {real} -C {origin.work} push -q origin HEAD:{ref}\n'
+        f'exec {real} "$@"\n'
+    )
+    (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    bundle = f"{CODE}/refs/heads/main"
+    with pytest.raises(SourceChanged) as caught:
+        source.apply(
+            Change(
+                action,
+                f"{CODE}/{ref}",
+                seen,
+                before,
+                lambda: account.versions.attachment(version, bundle),
+            )
+        )
+    assert caught.value.message == f"{ref} of {CODE} was moved by somebody since it was looked at"
+    assert origin.refs()[ref] == late
 
 
 def test_a_bundle_that_lacks_the_object_is_refused(

@@ -20,7 +20,7 @@ from ledgerkeep.configuration.access import Login
 from ledgerkeep.configuration.children import Said, inherited, program
 from ledgerkeep.configuration.items import Content, canonical
 from ledgerkeep.configuration.scratch import Scratch
-from ledgerkeep.errors import ServiceRefused, ServiceUnavailable
+from ledgerkeep.errors import ServiceRefused, ServiceUnavailable, SourceChanged
 
 _SEEN = (
     *("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
@@ -117,18 +117,30 @@ class Remote:
 
         :param before: the object that it names now; empty: there is no such ref.
         :param after: an object of the copy; empty: the ref is removed.
+        :raises SourceChanged: it is something else by now.
         :raises ServiceRefused, ServiceUnavailable:
         """
-        self._run(
-            f"set {ref}",
+        git = program("git", self.environment, self.patience)
+        said = git.run(
             *("push", "--quiet", f"--force-with-lease={ref}:{before}"),
             *("--", self.url, f"{after}:{ref}"),
             directory=copy.path,
         )
+        if "stale info" in said.errors:
+            raise self.moved(ref)
+        if said.code != 0:
+            raise self._failed(f"set {ref}", said.errors)
 
-    def _run(self, what: str, *arguments: str, directory: Path = _ROOT) -> Said:
+    def moved(self, ref: str) -> SourceChanged:
+        """Somebody was faster."""
+        return SourceChanged(
+            f"{ref} of {self.name} was moved by somebody since it was looked at",
+            hint="compare again, and see whether it still has to be restored",
+        )
+
+    def _run(self, what: str, *arguments: str) -> Said:
         git = program("git", self.environment, self.patience)
-        said = git.run(*arguments, directory=directory)
+        said = git.run(*arguments, directory=_ROOT)
         if said.code != 0:
             raise self._failed(what, said.errors)
         return said

@@ -40,7 +40,7 @@ from ledgerkeep.configuration.sources.repositories.git import (
 )
 from ledgerkeep.configuration.sources.repositories.github import GitHub, slug_of
 from ledgerkeep.configuration.sources.repositories.hosts import Bare, Host, Isolated
-from ledgerkeep.errors import ConfigurationError, SourceChanged
+from ledgerkeep.errors import ConfigurationError
 from ledgerkeep.policy.configuration_sources import InfrastructureRepository, Repositories
 from ledgerkeep.policy.model import Policy
 
@@ -221,10 +221,7 @@ class CodeRepositories(Source):
             return
         seen = str(change.live["object"]) if change.live else ""
         if live != seen:
-            raise SourceChanged(
-                f"{ref} of {one.remote.name} was moved by somebody since it was looked at",
-                hint="compare again, and see whether it still has to be restored",
-            )
+            raise one.remote.moved(ref)
         one.remote.push(ref, seen, wanted, self._with(one, wanted, change))
 
     def _with(self, one: Opened, wanted: str, change: Change) -> Copy:
