@@ -384,6 +384,20 @@ def test_killed_run_tells_what_it_applied_and_the_next_goes_on(account: Account)
     assert unfinished(account.store, prefix) == frozenset()
 
 
+def test_change_that_was_killed_after_it_had_deleted_is_a_creation_now(account: Account) -> None:
+    """Some services replace a thing by deleting it first."""
+    shelf = stocked()
+    account.back_up(shelf)
+    damage(shelf)
+    made = plan(account, shelf)
+    shelf.before_apply = kill_at("b", after=lambda change: shelf.things.pop(change.key))
+    with pytest.raises(Killed):
+        recover(account, shelf, made)
+    shelf.before_apply = None
+    recover(account, shelf, made)
+    assert shelf.applied == [("create", "a"), ("create", "b"), ("update", "c")]
+
+
 def test_what_was_begun_and_is_done_is_noted_so_that_a_later_change_is_refused(
     account: Account,
 ) -> None:
