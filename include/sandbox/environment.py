@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from include.sandbox.lender.account import role_arn
+from include.sandbox.lender.saas import logins
 from include.sandbox.objectstore import REGION
 from include.sandbox.place import Place
 from include.sandbox.processes import inherited_environment
@@ -48,6 +49,11 @@ def aws_url(ports: Ports) -> str:
     return f"http://127.0.0.1:{ports.aws}"
 
 
+def saas_url(ports: Ports) -> str:
+    """Address of the stand-in for Auth0, DocuSign and SendGrid."""
+    return f"http://127.0.0.1:{ports.saas}"
+
+
 def worker_variables(place: Place, policies_in: Path = POLICIES) -> dict[str, str]:
     """Settings of Ledgerkeep's worker, see `ledgerkeep.worker`.
 
@@ -59,6 +65,7 @@ def worker_variables(place: Place, policies_in: Path = POLICIES) -> dict[str, st
         "LEDGERKEEP_REPORT_TEMPLATES": str(ROOT / "include" / "reports"),
         "LEDGERKEEP_SQL": str(ROOT / "include" / "sql"),
         "LEDGERKEEP_RUNBOOKS": str(ROOT / "include" / "runbooks"),
+        "LEDGERKEEP_REGISTERS": str(ROOT / "include" / "registers"),
         "LEDGERKEEP_POSTGRES_PROGRAMS": str(place.programs.directory),
         "LEDGERKEEP_ROOMS": str(place.rooms),
         "LEDGERKEEP_SERVER_ACCOUNT": place.account.name,
@@ -276,7 +283,7 @@ def _wanted_connections(state: State, policy: Policy) -> dict[str, dict[str, obj
 
 
 def _configuration_connections(state: State, policy: Policy) -> dict[str, dict[str, object]]:
-    """Those of the sources: the environment's own account."""
+    """Those of the sources: the environment's own account, and its tenants elsewhere."""
     configuration = policy.configuration
     if configuration is None:
         return {}
@@ -286,7 +293,23 @@ def _configuration_connections(state: State, policy: Policy) -> dict[str, dict[s
         names.add(configuration.events.connection_id)
     settings = (getattr(configuration.sources, name) for name in source_names(policy))
     names |= {one.connection_id for one in settings if one.connection_id}
-    return dict.fromkeys(names, account)
+    return {**dict.fromkeys(names, account), **_saas_connections(state, policy)}
+
+
+def _saas_connections(state: State, policy: Policy) -> dict[str, dict[str, object]]:
+    known = logins([policy], state.secrets.account_seed, state.secrets.docusign_key)
+    return {
+        one.connection_id: {
+            "conn_type": "http",
+            "schema": "http",
+            "host": "127.0.0.1",
+            "port": state.ports.saas,
+            "login": one.login,
+            "password": one.password,
+            "extra": one.extra,
+        }
+        for one in known
+    }
 
 
 def _account_connection(state: State, name: str, region: str) -> dict[str, object]:

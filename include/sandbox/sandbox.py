@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.sandbox import environment, processes, replication
+from include.sandbox.lender import infrastructure
 from include.sandbox.place import Place, prepare_place
 from include.sandbox.servers import SERVERS, Say, Start, start_everything
 from include.sandbox.state import Ports, State, write_private
@@ -29,7 +30,8 @@ _ENDS_ON = {
     "metadata": signal.SIGINT,
     "store": signal.SIGTERM,
     "replica": signal.SIGTERM,
-    "aws": signal.SIGKILL,  # keeps nothing, and handles no signal
+    "aws": signal.SIGKILL,  # keeps nothing
+    "saas": signal.SIGKILL,
 }
 
 
@@ -78,15 +80,15 @@ def up(sandbox: Sandbox, *, size_mb: int = DEFAULT_SIZE_MB, say: Say = print) ->
             say(f"the sandbox is up already: {environment.airflow_url(state.ports)}")
             return False
         refuse_broken_policies(sandbox.policies)
+        shipped = load_policies(sandbox.policies)
+        placed = infrastructure.place_policies(sandbox.policies, sandbox.home, shipped)
         place = sandbox.place()
         _end_everything(sandbox, place, state)
         if not state.ports.all_free():
             state = state.model_copy(update={"ports": Ports.choose()})
         try:
-            start_everything(Start(sandbox.home, place, state, sandbox.policies, size_mb, say))
-            shell = environment.shell_lines(
-                state, place, load_policies(sandbox.policies), policies_in=sandbox.policies
-            )
+            start_everything(Start(sandbox.home, place, state, placed, size_mb, say))
+            shell = environment.shell_lines(state, place, shipped, policies_in=placed)
             write_private(sandbox.env_file, shell)
         except BaseException:
             _end_everything(sandbox, place, state)

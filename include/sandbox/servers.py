@@ -28,6 +28,7 @@ from include.sandbox import (
 )
 from include.sandbox.database import DatabaseServer
 from include.sandbox.documents import DocumentStore
+from include.sandbox.lender import infrastructure, saas
 from include.sandbox.lender.stock import stock_accounts
 from include.sandbox.objectstore import Credentials
 from include.sandbox.place import Place
@@ -36,7 +37,7 @@ from include.sandbox.state import State, write_private
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policies
 
-SERVERS = frozenset({"database", "metadata", "store", "replica", "aws", "airflow"})
+SERVERS = frozenset({"database", "metadata", "store", "replica", "aws", "saas", "airflow"})
 """Every sandbox has these; replication between the two stores comes on top, as policies ask."""
 
 Say = Callable[[str], None]
@@ -237,8 +238,36 @@ def _start_aws(start: Start) -> str:
     )
     policies = load_policies(start.policies)
     application.make_applications(url, policies)
-    stock_accounts(url, policies, start.state.secrets.account_seed)
+    seed = start.state.secrets.account_seed
+    stock_accounts(url, policies, seed)
+    infrastructure.stock(policies, url, seed)
     return f"AWS stand-in (moto): {url}"
+
+
+def _start_saas(start: Start) -> str:
+    url = environment.saas_url(start.state.ports)
+    server = start.started(
+        "saas",
+        processes.start(
+            [
+                *(sys.executable, "-m", "include.sandbox.lender.saas"),
+                f"--port={start.state.ports.saas}",
+                f"--policies={start.policies}",
+            ],
+            home=start.home,
+            log=start.log("saas"),
+            directory=environment.ROOT,
+            environment={
+                **processes.inherited_environment(),
+                environment.ACCOUNT_SEED: start.state.secrets.account_seed,
+                saas.DOCUSIGN_KEY: start.state.secrets.docusign_key,
+            },
+        ),
+    )
+    processes.wait_until(
+        lambda: answers(url), server, name="the SaaS stand-in", log=start.log("saas"), timeout=120
+    )
+    return f"stand-in for Auth0, DocuSign and SendGrid: {url}"
 
 
 def _start_airflow(start: Start) -> str:
@@ -301,4 +330,4 @@ def answers(url: str, *, timeout: float = 5) -> bool:
 
 
 # Airflow takes longest, so it starts first.
-_STARTERS = (_start_airflow, _start_database, start_stores, _start_aws)
+_STARTERS = (_start_airflow, _start_database, start_stores, _start_aws, _start_saas)

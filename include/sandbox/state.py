@@ -9,6 +9,8 @@ import os
 import secrets
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from include.sandbox.ports import free_ports, is_free
@@ -17,6 +19,17 @@ from include.sandbox.processes import Daemon
 
 def _secret() -> str:
     return secrets.token_urlsafe(24)
+
+
+def _rsa_key() -> str:
+    """Base64 of the DER (PKCS #1): one line, as an environment variable can hold it."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encoded = made.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    return base64.b64encode(encoded).decode()
 
 
 class Secrets(BaseModel):
@@ -32,6 +45,7 @@ class Secrets(BaseModel):
     vault_secret: str = Field(default_factory=_secret)
     store_admin_secret: str = Field(default_factory=_secret)
     account_seed: str = Field(default_factory=_secret)
+    docusign_key: str = Field(default_factory=_rsa_key)
     airflow_admin: str = Field(default_factory=_secret)
     airflow_approver: str = Field(default_factory=_secret)
     airflow_viewer: str = Field(default_factory=_secret)
@@ -55,6 +69,7 @@ class Ports(BaseModel):
     replica: int
     replica_filer: int
     aws: int
+    saas: int
     airflow: int
     task_logs: int
     trigger_logs: int

@@ -1,5 +1,6 @@
-"""The sandbox's AWS stand-in in a process of its own, and the lender's account in it."""
+"""The stand-ins of the sandbox, each in a process of its own, and the lender's account."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,35 +9,61 @@ from pathlib import Path
 import psutil
 
 from include.sandbox import environment, processes
+from include.sandbox.lender import saas
 from include.sandbox.lender.account import LenderAccount
 from include.sandbox.ports import free_ports
 from include.sandbox.servers import answers
+from include.sandbox.state import Secrets
 from ledgerkeep.configuration.access import Access, Login
-from ledgerkeep.policy.load import load_environment
+from ledgerkeep.policy.load import load_environment, load_policies
 
 SEED = "the seed of a test"
+DOCUSIGN_KEY = Secrets().docusign_key
 
 
 @contextmanager
 def serving(home: Path, seed: str = SEED) -> Iterator[str]:
-    """The stand-in as the sandbox starts it; its address."""
+    """AWS as the sandbox starts it; its address."""
+    with _serving("include.sandbox.aws_server", "/moto-api/", home, seed) as url:
+        yield url
+
+
+@contextmanager
+def serving_saas(home: Path, seed: str = SEED) -> Iterator[str]:
+    """Auth0, DocuSign, SendGrid and GitHub as the sandbox starts them; their address."""
+    with _serving("include.sandbox.lender.saas", "", home, seed) as url:
+        yield url
+
+
+def saas_logins(url: str, seed: str = SEED) -> dict[str, Login]:
+    """Connection → what it holds, as the sandbox makes it."""
+    known = saas.logins(load_policies(environment.POLICIES), seed, DOCUSIGN_KEY)
+    return {one.connection_id: Login(url, one.login, one.password, one.extra) for one in known}
+
+
+@contextmanager
+def _serving(module: str, path: str, home: Path, seed: str) -> Iterator[str]:
     (port,) = free_ports(1)
-    log = home / "aws.log"
+    log = home / f"{module}.log"
     daemon = processes.start(
-        [sys.executable, "-m", "include.sandbox.aws_server", f"--port={port}"],
+        [sys.executable, "-m", module, f"--port={port}"],
         home=home,
         log=log,
         directory=environment.ROOT,
-        environment={**processes.inherited_environment(), environment.ACCOUNT_SEED: seed},
+        environment={
+            **processes.inherited_environment(),
+            environment.ACCOUNT_SEED: seed,
+            saas.DOCUSIGN_KEY: DOCUSIGN_KEY,
+        },
     )
     try:
         url = f"http://127.0.0.1:{port}"
         processes.wait_until(
-            lambda: answers(f"{url}/moto-api/"), daemon, name="AWS", log=log, timeout=60
+            lambda: answers(f"{url}{path}"), daemon, name=module, log=log, timeout=60
         )
         yield url
     finally:
-        processes.end([psutil.Process(daemon.pid)], grace=0)
+        processes.end([psutil.Process(daemon.pid)], first=signal.SIGKILL, grace=5)
 
 
 def account(url: str, name: str = "production", seed: str = SEED) -> LenderAccount:

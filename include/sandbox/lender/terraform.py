@@ -1,5 +1,6 @@
 """The lender's Terraform states: a versioned bucket, the states in it, and the table of locks."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -10,7 +11,18 @@ from ledgerkeep.policy.configuration_sources import TerraformState
 TERRAFORM = "1.11.4"
 _CODE = """\
 terraform {{
-  backend "s3" {{}}
+  backend "s3" {{
+    bucket                      = "{bucket}"
+    key                         = "{key}"
+    region                      = "{region}"
+    endpoints                   = {{ s3 = "{url}" }}
+    access_key                  = "sandbox"
+    secret_key                  = "sandbox"
+    use_path_style              = true
+    skip_credentials_validation = true
+    skip_requesting_account_id  = true
+    skip_metadata_api_check     = true
+  }}
 }}
 
 resource "terraform_data" "network" {{
@@ -52,15 +64,15 @@ def stock(account: LenderAccount, wanted: TerraformState) -> None:
         s3.put_bucket_versioning(
             Bucket=wanted.bucket, VersioningConfiguration={"Status": "Enabled"}
         )
-        for key in wanted.keys:
-            s3.put_object(
-                Bucket=wanted.bucket,
-                Key=key,
-                Body=json.dumps(state(account, key), indent=2).encode(),
-                ContentType="application/json",
-            )
-    if wanted.lock_table:
-        _make_lock_table(account.client("dynamodb", region), wanted.lock_table)
+        bodies = {key: json.dumps(state(account, key), indent=2).encode() for key in wanted.keys}
+        for key, body in bodies.items():
+            s3.put_object(Bucket=wanted.bucket, Key=key, Body=body, ContentType="application/json")
+        if wanted.lock_table:
+            digests = {
+                f"{wanted.bucket}/{key}-md5": hashlib.md5(body, usedforsecurity=False).hexdigest()
+                for key, body in bodies.items()
+            }
+            _make_lock_table(account.client("dynamodb", region), wanted.lock_table, digests)
 
 
 def state(account: LenderAccount, key: str, serial: int = 1) -> dict[str, Any]:
@@ -92,9 +104,15 @@ def network_name(account: LenderAccount) -> str:
     return f"loan-management-{account.environment}"
 
 
-def code(account: LenderAccount) -> str:
+def code(account: LenderAccount, wanted: TerraformState, key: str) -> str:
     """The code that this is the state of: `terraform plan` finds nothing to do."""
-    return _CODE.format(network=network_name(account))
+    return _CODE.format(
+        bucket=wanted.bucket,
+        key=key,
+        region=wanted.region or account.region,
+        url=account.url,
+        network=network_name(account),
+    )
 
 
 def _resource(account: LenderAccount, name: str, value: str, *, sensitive: bool) -> dict[str, Any]:
@@ -119,12 +137,13 @@ def _resource(account: LenderAccount, name: str, value: str, *, sensitive: bool)
     }
 
 
-def _make_lock_table(dynamodb: Any, name: str) -> None:
-    if name in dynamodb.list_tables()["TableNames"]:
-        return
+def _make_lock_table(dynamodb: Any, name: str, digests: dict[str, str]) -> None:
+    """With the digest of each state, as Terraform leaves it there."""
     dynamodb.create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    for path, digest in digests.items():
+        dynamodb.put_item(TableName=name, Item={"LockID": {"S": path}, "Digest": {"S": digest}})
