@@ -50,6 +50,10 @@ class WorkerSettings(BaseSettings):
         default=_REPOSITORY / "include" / "runbooks",
         description="Directory of the runbook templates.",
     )
+    registers: Path = Field(
+        default=_REPOSITORY / "include" / "registers",
+        description="Directory of the registers of manual settings.",
+    )
     postgres_programs: Directories = Field(
         default=(),
         description="Directories with postgres, pg_ctl, pg_amcheck …, one per major version, "

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from include.sandbox.lender import (
     changes,
+    files,
     firewall,
     identity,
     keys,
@@ -51,6 +52,7 @@ def stock(account: LenderAccount, policy: Policy) -> None:
         keys.stock(account)
     if wanted.waf:
         firewall.stock(account)
+    files.stock(account, wanted.files)
     # Last: what was stocked is no news.
     if policy.configuration.events:
         changes.make_queue(account, policy.configuration.events)
@@ -63,5 +65,6 @@ def secret_values(account: LenderAccount) -> dict[str, str]:
         "secret": managed_secrets.passwords(account),
         "variable": services.variables(account),
         "terraform output": terraform.outputs(account),
+        "file": files.secrets(account),
     }
     return {f"{kind} {name}": value for kind, held in kinds.items() for name, value in held.items()}

@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 
 from ledgerkeep.policy.configuration import Configuration
-from ledgerkeep.policy.configuration_sources import ManagementApiSource, Services, Sources
+from ledgerkeep.policy.configuration_sources import (
+    ConfigurationFiles,
+    ManagementApiSource,
+    Services,
+    Sources,
+)
 from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.values import format_duration
 
@@ -20,6 +25,8 @@ def configuration_contradictions(
         yield ("configuration", "rollback"), found, "configuration.sources.services"
     if services is not None:
         yield from _services(services)
+    if configuration.sources.files is not None:
+        yield from _files(configuration.sources.files)
     yield from _recovery(configuration)
     yield from _test_tenants(configuration.sources)
 
@@ -47,6 +54,15 @@ def _services(services: Services) -> Iterator[tuple[FieldPath, str, str]]:
     names = [cluster.name for cluster in services.clusters]
     if len(set(names)) < len(names):
         yield (*at, "clusters"), "a cluster named twice", "each once, with all of its services"
+
+
+def _files(files: ConfigurationFiles) -> Iterator[tuple[FieldPath, str, str]]:
+    at = ("configuration", "sources", "files")
+    names = [one.name for one in files.in_buckets] + [one.name for one in files.in_directories]
+    if not names:
+        yield at, "no place", "in_buckets or in_directories"
+    if len(set(names)) < len(names):
+        yield at, "a place named twice", "each name once, since keys begin with it"
 
 
 def _test_tenants(sources: Sources) -> Iterator[tuple[FieldPath, str, str]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ledgerkeep.policy.values import Duration, Name, PolicyModel
+from ledgerkeep.policy.values import Duration, FileName, Name, PolicyModel
 
 
 class ConfigurationSource(PolicyModel):
@@ -235,7 +235,7 @@ class WebFirewall(ConfigurationSource):
 class ManagementApiSource(ConfigurationSource):
     """A service that is not AWS, by its management API."""
 
-    connection_id: Name = Field(description="Its address and credentials.")  # type: ignore[assignment]
+    connection_id: Name = Field(description="Its address and credentials.")
     test_connection_id: Name | None = Field(
         default=None,
         description="Of a tenant of its own for restore tests; null: there is none, and no test.",
@@ -257,6 +257,55 @@ class SendgridAccount(ManagementApiSource):
     """An account of SendGrid; the password is an API key."""
 
 
+FilePattern = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class FilesInBucket(PolicyModel):
+    """Files below a prefix of a bucket."""
+
+    name: FileName = Field(description="Their keys begin with it; unique.")
+    bucket: Name
+    prefix: Annotated[str, Field(pattern=r"^([^/].*/)?$", max_length=900)] = Field(
+        default="", description="Ends with a slash; '' is the bucket."
+    )
+    region: Name | None = Field(default=None, description="Null: configuration.region.")
+
+
+class FilesInDirectory(PolicyModel):
+    """Files below a directory on the worker; symbolic links are not followed."""
+
+    name: FileName = Field(description="Their keys begin with it; unique.")
+    directory: Annotated[str, Field(pattern=r"^/.+$")]
+
+
+class ConfigurationFiles(ConfigurationSource):
+    """Configuration files, in buckets and on the worker."""
+
+    in_buckets: list[FilesInBucket] = []
+    in_directories: list[FilesInDirectory] = []
+    include: Annotated[list[FilePattern], Field(min_length=1)] = Field(
+        default=["*"],
+        description="Of their path below the place, or of their name; * stands for slashes, too.",
+    )
+    secret: list[FilePattern] = Field(
+        default=["*.env", ".env*", "*.pem", "*.key", "*.p12", "*.jks", "*secret*", "*credential*"],
+        description="Files whose whole content is a secret; patterns as for include.",
+    )
+    largest_kib: Annotated[int, Field(ge=1, le=10_240)] = Field(
+        default=256, description="A larger file is no configuration, and refused."
+    )
+
+    def buckets(self) -> set[str]:
+        """See `ConfigurationSource.buckets`."""
+        return {place.bucket for place in self.in_buckets}
+
+
+class ManualSettings(ConfigurationSource):
+    """The register of what no program can set."""
+
+    file: FileName = Field(description="{file}.yaml in the worker's directory of registers.")
+
+
 class Sources(PolicyModel):
     """What is exported; a missing source is not."""
 
@@ -272,3 +321,5 @@ class Sources(PolicyModel):
     auth0: Auth0Tenant | None = None
     docusign: DocusignAccount | None = None
     sendgrid: SendgridAccount | None = None
+    files: ConfigurationFiles | None = None
+    manual_settings: ManualSettings | None = None
