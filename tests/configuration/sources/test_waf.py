@@ -530,9 +530,12 @@ def test_what_somebody_else_writes_meanwhile_is_not_overwritten(stock: Stock) ->
     _update_blocked(stock, ["0.0.0.0/1"])
     plan = _plan(stock, stock.source, wanted)
 
+    others = iter([["203.0.113.0/24"]])
+
     def interfere(name: str, _: Mapping[str, Any]) -> str:
-        if name == "update_ip_set":
-            _update_blocked(stock, ["203.0.113.0/24"])
+        addresses = next(others, None) if name == "update_ip_set" else None
+        if addresses:
+            _update_blocked(stock, addresses)
         return ""
 
     stock.waf.refuse = interfere

@@ -152,5 +152,5 @@ class Firewall:
             request["NextMarker"] = answer["NextMarker"]
 
     def _members(self, operation: str) -> set[str]:
-        model = self.client.meta.service_model.operation_model(operation)
-        return set(model.input_shape.members) - _WITHOUT
+        request = self.client.meta.service_model.operation_model(operation).input_shape
+        return set(request.members if request else ()) - _WITHOUT
