@@ -201,8 +201,16 @@ def test_an_application_that_is_gone_comes_back_with_all_that_refers_to_it(
     known = production.of("/clients")
     for key in [key for key, one in grants.items() if one["client_id"] not in known]:
         del grants[key]
-    assert put_back(source, before) == []
-    assert exported(source) == before
+    assert put_back(source, before) == [
+        "tell those who use the application Borrower portal its id: one that is made anew gets "
+        "another",
+        "tell those who use the application Loan service its id: one that is made anew gets "
+        "another",
+    ]
+    assert words(differences(before, exported(source))) == [
+        "update client-id/Borrower portal",
+        "update client-id/Loan service",
+    ]
     assert source.settled(["client/Loan service"]) == []
     named(production, "/clients", "Loan service")["client_secret"] = "other than was restored"
     assert source.settled(["client/Loan service"]) == [
@@ -427,6 +435,7 @@ def test_a_test_tenant_holds_copies_behind_a_label_and_loses_them_again(
         "action-secret",
         "branding",
         "branding-template",
+        "client-id",
         "custom-domain",
         "email-provider",
         "email-template",

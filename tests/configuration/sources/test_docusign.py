@@ -120,6 +120,8 @@ def test_an_account_is_exported_by_names_without_what_docusign_makes_itself(
         "signing-group/Approvers",
         "template/Loan contract",
         "template/Disclosure",
+        "template-id/Loan contract",
+        "template-id/Disclosure",
         "connect/Loan service",
         "connect-hmac/Loan service",
     }
@@ -191,13 +193,15 @@ def test_what_was_damaged_is_named_and_put_back(source: Source, production: Acco
         "update settings/account",
         "update settings/password-rules",
         "update signing-group/Approvers",
+        "delete template-id/Disclosure",
         "delete template/Disclosure",
         "update template/Loan contract",
     ]
-    assert put_back(source, before, stored) == []
-    assert words(differences(exported(source), before)) == []
+    told = "tell those who use the template Disclosure its id: one that is made anew gets another"
+    assert put_back(source, before, stored) == [told]
+    assert words(differences(exported(source), before)) == ["update template-id/Disclosure"]
     assert template(production, "Loan contract")["templateId"] == contract_id
-    assert put_back(source, before, stored) == []
+    assert put_back(source, before, stored) == [told]
     assert {key: b"".join(read()) for key, read in attachments(source).items()} == {
         key: b"".join(read()) for key, read in stored.items()
     }
@@ -216,11 +220,16 @@ def test_what_is_gone_comes_back_with_all_that_refers_to_it(
     production.connect.clear()
     production.fields.clear()
     assert put_back(source, before, stored) == [
+        "tell those who use the template Disclosure its id: one that is made anew gets another",
+        "tell those who use the template Loan contract its id: one that is made anew gets another",
         "see that the account has an HMAC key for Loan service (Settings, Connect, Connect Keys), "
         "and that the receiver has the same: DocuSign tells nobody a key, so that it is in no "
-        "version"
+        "version",
     ]
-    assert exported(source) == before
+    assert words(differences(exported(source), before)) == [
+        "update template-id/Disclosure",
+        "update template-id/Loan contract",
+    ]
 
 
 def test_a_template_that_was_not_modified_is_not_read_again(
@@ -291,7 +300,7 @@ def test_a_token_that_ends_in_between_is_renewed(
     export = iter(source.export({}))
     next(export)
     service.expire_tokens()
-    assert sum(1 for _one in export) == 15
+    assert sum(1 for _one in export) == 17
     assert sum(path == "/oauth/token" for _method, path in server.requests) == 2
 
 
@@ -385,7 +394,7 @@ def test_a_test_account_holds_copies_behind_a_label_and_loses_them_again(
     assert exported(beside) == {}
     put_back(beside, stored, files)
     left = {one.key.split("/")[0] for one in differences(exported(beside), stored)}
-    assert left == {"settings", "group-members", "connect", "connect-hmac"}
+    assert left == {"settings", "group-members", "connect", "connect-hmac", "template-id"}
     names = {one["name"] for one in test_account.templates.values()}
     assert names == {"drill-7-Loan contract", "drill-7-Disclosure"}
     beside.clear()

@@ -123,6 +123,8 @@ def test_what_was_damaged_is_named_and_put_back(source: Source, production: Acco
         "update inbound-parse/replies.lender.example",
         "update mail-setting/footer",
         "update sender/Loan service",
+        "create template-id/Intruder",
+        "delete template-id/Payment reminder",
         "create template/Intruder",
         "update template/Loan approved",
         "delete template/Payment reminder",
@@ -132,10 +134,14 @@ def test_what_was_damaged_is_named_and_put_back(source: Source, production: Acco
     ]
     group = next(k for k, one in production.groups.items() if one["name"] == "More")
     production.groups[group]["id"] = int(group)
-    assert put_back(source, before) == []
-    assert words(differences(exported(source), before)) == []
+    told = (
+        "tell those who use the template Payment reminder its id: one that is made anew gets "
+        "another"
+    )
+    assert put_back(source, before) == [told]
+    assert words(differences(exported(source), before)) == ["update template-id/Payment reminder"]
     assert named(production.templates, "Loan approved")["id"] == id_
-    assert put_back(source, before) == []
+    assert put_back(source, before) == [told]
 
 
 def test_what_no_request_can_do_is_left_to_a_person(source: Source, production: Account) -> None:

@@ -8,16 +8,17 @@ tenant from another, and Auth0 itself refuses a token for one that is not its ow
 
 What Auth0 tells nobody (values of action secrets and of rules' settings, credentials of the e-mail
 provider) and what needs DNS (custom domains) is exported as far as it is known, and put back by
-hand. An application that is made anew keeps its secret but gets a new client id and new signing
-keys; those are no part of an export. The application that the connection itself uses is never
-deleted, nor is its secret exported.
+hand. An application that is made anew keeps its secret but gets a new client id, which a person has
+to tell those who use it, and new signing keys, which are no part of an export. The application that
+the connection itself uses is never deleted, nor is its secret exported.
 (Auth0 Management API v2 reference; Rate limit policy.)
 """
 
 from collections.abc import Iterable
 
 from ledgerkeep.configuration.access import Access
-from ledgerkeep.configuration.kinds import KindsSource, Place, refuse_same
+from ledgerkeep.configuration.kinds import Place
+from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
 from ledgerkeep.configuration.sources.auth0.kinds import kinds_of
 from ledgerkeep.configuration.sources.auth0.tenant import Tenant
 from ledgerkeep.errors import ServiceRefused

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import Derived, Kind, Shape, Single
+from ledgerkeep.configuration.kinds import Derived, Kind, Shape, Single, ids
 from ledgerkeep.configuration.source import Planned
 from ledgerkeep.configuration.sources.auth0.access import (
     ClientGrants,
@@ -43,12 +43,13 @@ def kinds_of(tenant: Tenant) -> list[Kind]:
     api, place = tenant.api, tenant.place
     return [
         Single(api, "tenant/settings", "/tenants/settings", _SETTINGS),
-        Derived("custom-domain", lambda: _domains(tenant), _domain_words),
+        Derived("custom-domain", lambda: _domains(tenant), _domain_words, "it needs DNS"),
         Single(api, "branding/settings", "/branding"),
         BrandingTemplate(tenant),
         ResourceServers(api, place, tenant.apis),
         OwnClient(tenant),
         Clients(tenant),
+        ids("client-id", tenant.clients, "application"),
         OwnGrants(tenant),
         ClientGrants(tenant),
         Connections(tenant),
@@ -69,8 +70,6 @@ def kinds_of(tenant: Tenant) -> list[Kind]:
 
 
 def _domains(tenant: Tenant) -> Mapping[str, Mapping[str, Content]]:
-    if tenant.place.prefix:
-        return {}
     told = ("domain", "type", "primary", "tls_policy", "custom_client_ip_header")
     return {
         row["domain"]: {name: row[name] for name in told if name in row}

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 from ledgerkeep.configuration.access import Access
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import Derived, Kind, KindsSource, Place, refuse_same
+from ledgerkeep.configuration.kinds import LEADS_OUT, Derived, Kind, Place, ids
+from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
 from ledgerkeep.configuration.source import Planned
 from ledgerkeep.configuration.sources.docusign.account import Account
 from ledgerkeep.configuration.sources.docusign.people import (
@@ -89,14 +90,13 @@ def _kinds(account: Account) -> list[Kind]:
         GroupMembers(account),
         SigningGroups(account),
         Templates(account),
+        ids("template-id", account.templates, "template"),
         ConnectConfigurations(account),
-        Derived("connect-hmac", lambda: _signed(account), _hmac_words),
+        Derived("connect-hmac", lambda: _signed(account), _hmac_words, LEADS_OUT),
     ]
 
 
 def _signed(account: Account) -> Mapping[str, Mapping[str, Content]]:
-    if account.place.prefix:
-        return {}
     return {
         name: {"configuration": name}
         for name, row in account.connect.rows().items()

@@ -16,14 +16,15 @@ from typing import Any
 from ledgerkeep.configuration.access import Access
 from ledgerkeep.configuration.items import Content
 from ledgerkeep.configuration.kinds import (
+    LEADS_OUT,
     Derived,
     Kind,
-    KindsSource,
     Place,
     Shape,
     Single,
-    refuse_same,
+    ids,
 )
+from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
 from ledgerkeep.configuration.source import Planned
 from ledgerkeep.configuration.sources.sendgrid.account import Account
 from ledgerkeep.configuration.sources.sendgrid.sending import (
@@ -46,6 +47,7 @@ _MAIL = (
     "template",
 )
 _TRACKING = ("click", "google_analytics", "open", "subscription")
+_MAILBOX = "SendGrid would write to its address"
 _TOLD_ONLY = Shape(left_out=frozenset({"enable_text"}))
 
 
@@ -109,19 +111,18 @@ def _kinds(account: Account) -> list[Kind]:
         ),
         UnsubscribeGroups(account),
         Templates(account),
+        ids("template-id", account.templates, "template"),
         VerifiedSenders(account),
-        Derived("sender-confirmed", lambda: _confirmed(account), _confirm_words),
-        Derived("domain", lambda: _domains(account), _domain_words),
+        Derived("sender-confirmed", lambda: _confirmed(account), _confirm_words, _MAILBOX),
+        Derived("domain", lambda: _domains(account), _domain_words, "it needs DNS"),
         InboundParse(account),
         EventWebhooks(account),
-        Derived("event-webhook-key", lambda: _webhook_keys(account), _webhook_words),
+        Derived("event-webhook-key", lambda: _webhook_keys(account), _webhook_words, LEADS_OUT),
         ApiKeys(account),
     ]
 
 
 def _confirmed(account: Account) -> Mapping[str, Mapping[str, Content]]:
-    if account.place.prefix:
-        return {}
     rows = account.senders.rows()
     return {
         name: {"from_email": row["from_email"]} for name, row in rows.items() if row.get("verified")
@@ -136,8 +137,6 @@ def _confirm_words(change: Planned) -> str:
 
 
 def _domains(account: Account) -> Mapping[str, Mapping[str, Content]]:
-    if account.place.prefix:
-        return {}
     told = ("subdomain", "domain", "custom_spf", "automatic_security", "default", "ips")
     found: dict[str, Mapping[str, Content]] = {}
     for row in account.domains():
@@ -161,8 +160,6 @@ def _domain_words(change: Planned) -> str:
 
 
 def _webhook_keys(account: Account) -> Mapping[str, Mapping[str, Content]]:
-    if account.place.prefix:
-        return {}
     rows = account.webhooks.rows()
     return {name: {"webhook": name} for name, row in rows.items() if row.get("public_key")}
 
