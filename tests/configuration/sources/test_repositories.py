@@ -419,6 +419,30 @@ def test_a_token_opens_a_repository_and_stands_in_no_argument_file_or_message(
     )
 
 
+def test_an_ssh_key_is_named_by_its_path_and_no_shell_reads_it(
+    aws: None, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ssh that runs on this machine what it should on the other."""
+    programs, key = tmp_path / "programs", "/keys/of $(touch hacked) us"
+    programs.mkdir()
+    (programs / "ssh").write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/asked\n'
+        'while [ $# -gt 1 ]; do shift; done\nexec sh -c "$1"\n'
+    )
+    (programs / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    settings = {"name": CODE, "url": f"ssh://git@host{origin.bare}"}
+    policy = policy_with(repositories={"repositories": [settings], "connection_id": "git"})
+    login = Login("https://api.example", password="t0ken-value", extra={"key_file": key})
+    account = open_account(policy, {"git": login})
+    found = contents(open_source("repositories", account.access, policy))
+    assert len(found) == len(origin.refs()) + 1
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[:2] == ["-i", key]
+    assert "BatchMode=yes" in asked
+    assert "StrictHostKeyChecking=yes" in asked
+
+
 def test_a_host_that_does_not_answer_may_answer_later(aws: None) -> None:
     settings = {"name": CODE, "url": "http://127.0.0.1:1/acme/code.git"}
     account = open_account(policy_with(repositories={"repositories": [settings]}))
