@@ -202,6 +202,21 @@ def test_source_that_the_policy_lacks_is_refused_by_name(account: Account) -> No
     )
 
 
+def test_source_that_fails_stops_no_other_and_the_run_is_red(account: Account) -> None:
+    places = [{"name": "app", "bucket": "not-there"}]
+    parameters = {"paths": ["/loan-management/production/"]}
+    account.change_policy(sources={"parameters": parameters, "files": {"in_buckets": places}})
+    run = Run(DAG)
+    chosen = choose(run)
+    with pytest.raises(AirflowFailException, match="refused to list s3://not-there/"):
+        export(run, chosen, "files")
+    assert export(run, chosen)["is_new"]
+    assert retain(run, chosen) == {"removed": 0, "locked": 0}
+    with pytest.raises(AirflowFailException) as red:
+        verdict(run)
+    assert str(red.value).startswith("the run did not pass: export_files failed\n")
+
+
 def test_secret_is_nowhere_in_what_a_run_leaves(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
