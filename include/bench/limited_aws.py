@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from include.sandbox.aws_server import App, action_of, caller_of, serve
+from include.sandbox.aws_requests import App, action_of, caller_of
+from include.sandbox.aws_server import serve
 
 READ_VALUES = 40.0
 """GetParameter, GetParameters and GetParametersByPath of an account together, per second."""

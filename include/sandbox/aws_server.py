@@ -7,6 +7,7 @@
   EventBridge passes it on ("AWS API Call via CloudTrail"); moto does neither. Here what wraps it
   puts each such call on the account's event bus, and moto's own rules and queues do the rest. So
   it does with objects that are written or deleted, as S3 tells them itself.
+- Permissions that can be taken away, see `include.sandbox.aws_denials`.
 
 `python -m include.sandbox.aws_server --host 127.0.0.1 --port 5000`, with the seed in the
 environment variable SANDBOX_ACCOUNT_SEED.
@@ -15,7 +16,6 @@ services by CloudTrail: calls that only read are not among them.)
 """
 
 import argparse
-import io
 import json
 import os
 import re
@@ -23,14 +23,11 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 from moto.events.models import events_backends
-from moto.iam.models import get_account_id_from
 from moto.kms.models import Key, kms_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -40,6 +37,8 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import run_simple
 
 from include.sandbox import environment
+from include.sandbox.aws_denials import obey_denials
+from include.sandbox.aws_requests import App, Caller, action_of, caller_of
 from include.sandbox.lender import seed as from_seed
 from include.sandbox.lender.account import account_id
 from include.sandbox.lender.keys import kms_keys
@@ -50,11 +49,7 @@ from ledgerkeep.policy.model import Policy
 TOLD = ("ssm", "secretsmanager", "iam", "ec2", "kms", "wafv2", "ecs")
 """Services whose changes are told."""
 
-_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _READS = re.compile(r"(BatchGet|Check|Decrypt|Describe|Encrypt|Generate|Get|List|Simulate)")
-_FORM = "application/x-www-form-urlencoded"
-
-App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def make_keys(policies: Iterable[Policy], seed: str) -> None:
@@ -65,15 +60,6 @@ def make_keys(policies: Iterable[Policy], seed: str) -> None:
         account, region = account_id(policy.environment), policy.configuration.region
         for alias, description in kms_keys(policy).items():
             _make_key(account, region, alias, description, seed)
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Whose request it is, by its signature."""
-
-    account: str
-    region: str
-    service: str
 
 
 def tell_changes(app: App) -> App:
@@ -96,27 +82,12 @@ def tell_changes(app: App) -> App:
     return told
 
 
-def caller_of(environ: dict[str, Any]) -> Caller | None:
-    """Whose request it is; None where it is not signed."""
-    found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    if found is None:
-        return None
-    return Caller(get_account_id_from(found[1]), found[2], found[3])
+def wrapped(app: App) -> App:
+    """What every request to the sandbox's AWS goes through."""
+    return tell_changes(obey_denials(app))
 
 
-def action_of(environ: dict[str, Any]) -> str:
-    """What is called: by the header in JSON's protocols, by a field in the query protocol."""
-    target: str = environ.get("HTTP_X_AMZ_TARGET", "")
-    if target:
-        return target.rpartition(".")[2]
-    if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
-        return ""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return parse_qs(body.decode()).get("Action", [""])[0]
-
-
-def serve(wrap: Callable[[App], App] = tell_changes) -> None:
+def serve(wrap: Callable[[App], App] = wrapped) -> None:
     """Serve as the command line says, until it is killed.
 
     :param wrap: what every request goes through.

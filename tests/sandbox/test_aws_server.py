@@ -7,9 +7,11 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from include.sandbox import environment
-from include.sandbox.lender.account import LenderAccount
+from include.sandbox.lender import identity
+from include.sandbox.lender.account import ROLE, LenderAccount
 from include.sandbox.lender.changes import make_queue
 from include.sandbox.lender.stock import secret_values, stock_accounts
 from ledgerkeep.configuration.events import notices_of
@@ -131,3 +133,26 @@ def test_product_understands_what_is_told(url: str) -> None:
     (notice,) = notices_of(json.dumps(message), policy)
     assert (notice.what, notice.sources) == ("PutParameter", ["parameters"])
     assert notice.changed_at is not None
+
+
+def test_role_is_refused_what_its_own_policy_denies(url: str) -> None:
+    """In each of the protocols; nothing else is, and not once the denial is gone."""
+    held = account(url, "development")
+    iam, name = held.client("iam"), "denied"
+    wanted = ["secretsmanager:List*", "ec2:DescribeSecurityGroups", "iam:ListRoles"]
+    denial = {"Effect": "Deny", "Action": wanted, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [denial]})
+    identity.stock(held)
+    iam.put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=document)
+    secrets, ec2 = held.client("secretsmanager"), held.client("ec2")
+    for ask, code in (
+        (secrets.list_secrets, "AccessDeniedException"),
+        (ec2.describe_security_groups, "UnauthorizedOperation"),
+        (iam.list_roles, "AccessDenied"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            ask()
+        assert caught.value.response["Error"]["Code"] == code
+    ec2.describe_vpcs()
+    iam.delete_role_policy(RoleName=ROLE, PolicyName=name)
+    secrets.list_secrets()
