@@ -1,6 +1,6 @@
 """A lender's tenant at Auth0."""
 
-from include.sandbox.saas.auth0 import Tenant, add
+from include.sandbox.saas.auth0_tenant import Tenant, add
 
 _POST_LOGIN = """exports.onExecutePostLogin = async (event, api) => {
   const ids = await fetch(event.secrets.CORE_URL + '/borrowers/' + event.user.user_id);

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from include.sandbox.saas.auth0 import Auth0, Tenant, add
+from include.sandbox.saas.auth0 import Auth0
+from include.sandbox.saas.auth0_tenant import Tenant, add
 from include.sandbox.saas.server import SaasServer, running
 from include.sandbox.saas.stock_auth0 import LOANS_API, lender, tenant
 from ledgerkeep.configuration.access import Login
