@@ -164,7 +164,7 @@ def _account(one: SaasLogin, _: str) -> Any:
     from include.sandbox.saas import stock_sendgrid
 
     make = stock_sendgrid.account if one.is_test else stock_sendgrid.lender
-    return make(f"lender-{one.environment}", one.password)
+    return make(f"lender-{one.environment}{'-test' if one.is_test else ''}", one.password)
 
 
 def _github(known: list[SaasLogin], slugs: set[str]) -> Any:
