@@ -112,6 +112,17 @@ def protected_server(state: State, place: Place) -> DatabaseServer:
     )
 
 
+def metadata_server(state: State, place: Place) -> DatabaseServer:
+    """The PostgreSQL server that holds Airflow's metadata."""
+    return DatabaseServer(
+        name="metadata",
+        place=place,
+        port=state.ports.metadata,
+        password=state.secrets.metadata_password,
+        settings=database.METADATA_SETTINGS,
+    )
+
+
 def airflow_is_healthy(url: str) -> bool:
     """Whether tasks can report and every component of Airflow has a heartbeat."""
     # Airflow builds the API that tasks report to at its first request, which takes seconds; a
@@ -271,7 +282,7 @@ def _start_saas(start: Start) -> str:
 
 
 def _start_airflow(start: Start) -> str:
-    metadata = _metadata_server(start)
+    metadata = metadata_server(start.state, start.place)
     start.started("metadata", database.start(metadata, start.home))
     if not database.exists(metadata.local, environment.METADATA):
         database.make_database(metadata.local, environment.METADATA)
@@ -309,16 +320,6 @@ def _start_airflow(start: Start) -> str:
         lambda: airflow_is_healthy(url), server, name="Airflow", log=log, timeout=300
     )
     return f"Airflow: {url} (user admin, password in .sandbox/env)"
-
-
-def _metadata_server(start: Start) -> DatabaseServer:
-    return DatabaseServer(
-        name="metadata",
-        place=start.place,
-        port=start.state.ports.metadata,
-        password=start.state.secrets.metadata_password,
-        settings=database.METADATA_SETTINGS,
-    )
 
 
 def answers(url: str, *, timeout: float = 5) -> bool:
