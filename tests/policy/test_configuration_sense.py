@@ -65,3 +65,17 @@ def test_services_make_sense(changed: dict[str, Any], field: str, what: str, all
     assert found(sources={"services": {**SERVICES, **changed}}) == [
         (f"configuration.sources.services.{field}", what, allowed)
     ]
+
+
+@pytest.mark.parametrize("service", ["auth0", "docusign", "sendgrid"])
+def test_a_test_tenant_has_a_connection_of_its_own(service: str) -> None:
+    settings = {"connection_id": "theirs", "test_connection_id": "theirs"}
+    assert found(sources={service: settings}, rollback=None) == [
+        (
+            f"configuration.sources.{service}.test_connection_id",
+            "theirs",
+            "the connection of another tenant, or null",
+        )
+    ]
+    other = {**settings, "test_connection_id": "tests"}
+    assert found(sources={service: other}, rollback=None) == []
