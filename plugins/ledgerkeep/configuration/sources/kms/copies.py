@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ledgerkeep.configuration.sources.iam.documents import sent_document
+from ledgerkeep.configuration.items import canonical
 from ledgerkeep.configuration.sources.kms.api import Api, Described
 from ledgerkeep.configuration.sources.kms.reach import Content
 from ledgerkeep.configuration.sources.kms.writing import put_policy
@@ -73,7 +73,7 @@ class Copies:
             lambda: self.api.kms.create_key(
                 KeyUsage=wanted["usage"],
                 KeySpec=wanted["spec"],
-                Policy=sent_document(wanted["policy"]),
+                Policy=canonical(wanted["policy"]).decode(),
                 BypassPolicyLockoutSafetyCheck=False,
                 Tags=[{"TagKey": MARK, "TagValue": self.label}],
             ),

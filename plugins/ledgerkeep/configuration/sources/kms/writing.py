@@ -10,7 +10,7 @@ what is live differs, so doing it again does what is left to do.
 from collections.abc import Mapping
 from typing import Any
 
-from ledgerkeep.configuration.sources.iam.documents import sent_document
+from ledgerkeep.configuration.items import canonical
 from ledgerkeep.configuration.sources.kms.api import Api
 
 Content = Mapping[str, Any]
@@ -24,7 +24,7 @@ def cancel_deletion(api: Api, key_id: str) -> None:
 def put(api: Api, key_id: str, live: Content, wanted: Content) -> None:
     """Set what differs, of what a program can set; the deletion is no longer scheduled."""
     if live["policy"] != wanted["policy"]:
-        put_policy(api, key_id, sent_document(wanted["policy"]))
+        put_policy(api, key_id, canonical(wanted["policy"]).decode())
     if live["state"] == "Disabled" and wanted["state"] == "Enabled":
         api.send(f"enable {key_id}", lambda: api.kms.enable_key(KeyId=key_id))
     if live["rotation"] != wanted["rotation"]:
