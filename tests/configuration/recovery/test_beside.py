@@ -227,14 +227,20 @@ def test_what_does_not_work_is_restored_and_no_more(account: Account) -> None:
     assert account.versions.level(version) is ProofLevel.RESTORED
 
 
-def test_what_only_a_person_can_restore_keeps_it_from_being_proven(account: Account) -> None:
+def test_what_no_program_can_restore_keeps_it_from_being_proven(account: Account) -> None:
     shelf = Shelf(things={"a": {}, "hand-1": {}})
     version = account.back_up(shelf).version
     found = beside(account, shelf)
     refuse_difference(found)
     assert account.versions.level(version) is ProofLevel.RESTORED
     assert found.words.startswith("1 of 2 items")
-    assert found.words.endswith("; 1 are left to a person")
+    assert found.words.endswith("; 1 were left out")
+    assert findings_beside(found) == [
+        {
+            "what": "shelf: 1 of 2 things were left out of the test: turn the key",
+            "severity": "info",
+        }
+    ]
 
 
 def test_source_that_told_nothing_has_shown_nothing(account: Account) -> None:

@@ -50,8 +50,9 @@ class RestoredBeside(Record):
     wrong: list[str] = []
     """Keys that read otherwise than they are stored; the first few."""
     wrong_count: int = 0
-    by_hand: int = 0
-    """Things that only a person can restore."""
+    left_out: list[str] = []
+    """What no program can restore, or not beside, and why; the first few."""
+    left_out_count: int = 0
     unsettled: list[str] = []
     drift: list[str] = []
     """Keys that are live otherwise than the version holds them; the first few."""
@@ -67,9 +68,10 @@ class RestoredBeside(Record):
                 f"version {self.version_id} opens and all of its hashes hold; it was not restored, "
                 f"because {self.no_place}"
             )
-        told = f"{self.items - self.wrong_count - self.by_hand} of {self.items} items of version "
-        told += f"{self.version_id} were restored and read back the same"
-        return f"{told}; {self.by_hand} are left to a person" if self.by_hand else told
+        right = self.items - self.wrong_count - self.left_out_count
+        told = f"{right} of {self.items} items of version {self.version_id} were restored and "
+        told += "read back the same"
+        return f"{told}; {self.left_out_count} were left out" if self.left_out_count else told
 
 
 def restore_beside(
@@ -170,7 +172,8 @@ def _restore(
         "failed": failed[:_SHOWN],
         "wrong": wrong[:_NAMED],
         "wrong_count": len(wrong),
-        "by_hand": len(by_hand),
+        "left_out": [one.by_hand for one in decided.by_hand[:_SHOWN]],
+        "left_out_count": len(by_hand),
         "unsettled": unsettled[:_SHOWN],
         "level": _level(wrong, decided.by_hand, unsettled),
         "seconds": time.monotonic() - began,
@@ -215,4 +218,6 @@ def _stops(found: RestoredBeside) -> str:
         return found.no_place
     if found.unsettled:
         return "; ".join(found.unsettled)
-    return f"{found.by_hand} things only a person can restore" if found.by_hand else ""
+    if not found.left_out_count:
+        return ""
+    return f"{found.left_out_count} of {found.items} things were left out"

@@ -12,19 +12,14 @@ def findings_beside(found: RestoredBeside) -> list[dict[str, str]]:
     told = []
     if found.no_place:
         told.append((f"{found.source}: {found.words}", "info"))
-    if found.by_hand:
-        what = f"{found.source}: {found.by_hand} things can be restored only by a person"
-        told.append((what, "warning"))
+    if found.left_out_count:
+        what = f"{found.left_out_count} of {found.items} things were left out of the test"
+        why = _some(found.left_out, found.left_out_count, "; ")
+        told.append((f"{found.source}: {what}: {why}", "info"))
     if found.drift_count:
-        more = found.drift_count - len(found.drift)
-        rest = f" and {more} more" if more else ""
-        told.append(
-            (
-                f"{found.source}: {found.drift_count} things are live otherwise than the newest "
-                f"version holds them: {', '.join(found.drift)}{rest}",
-                "warning",
-            )
-        )
+        what = f"{found.drift_count} things are live otherwise than the newest version holds them"
+        which = _some(found.drift, found.drift_count, ", ")
+        told.append((f"{found.source}: {what}: {which}", "warning"))
     return [{"what": what, "severity": severity} for what, severity in told]
 
 
@@ -75,3 +70,8 @@ def _works(placed: list[RestoredBeside], silent: list[str]) -> bool | None:
     if silent:
         return False
     return not any(one.unsettled for one in placed) if placed else None
+
+
+def _some(shown: list[str], count: int, between: str) -> str:
+    more = count - len(shown)
+    return between.join(shown) + (f" and {more} more" if more else "")
