@@ -180,6 +180,17 @@ def test_a_retired_revision_is_registered_anew_with_its_secrets(
     assert service["taskDefinition"] == arn("backend:3")
 
 
+def test_a_service_that_runs_the_right_thing_is_left_alone_although_it_was_retired(
+    account: Account, source: Services
+) -> None:
+    before = contents(source)
+    ecs = SlowEcs(account.client("ecs"))
+    ecs.deregister_task_definition(taskDefinition="backend:1")
+    replace(source, ecs=ecs).apply(Change("update", BACKEND, None, before[BACKEND]))
+    assert ecs.updates == []
+    assert contents(source) == before
+
+
 def test_a_service_that_is_scaled_tells_no_number_of_tasks(
     account: Account, source: Services
 ) -> None:

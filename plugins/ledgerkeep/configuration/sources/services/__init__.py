@@ -193,7 +193,7 @@ class Services(Source):
                 )
             return
         running = service["taskDefinition"] if service else ""
-        revision = self.revisions.ensure(change.wanted["task_definition"], first=running)
+        revision = self._revision(running, change.wanted["task_definition"])
         settings = change.wanted["settings"]
         if service is None:
             self._create(cluster, name, revision, change.wanted)
@@ -207,6 +207,12 @@ class Services(Source):
                 lambda: self.ecs.update_service(cluster=cluster, service=name, **request),
             )
         self._set_tags(name, service, change.wanted["tags"])
+
+    def _revision(self, running: str, wanted: Mapping[str, Any]) -> str:
+        """What it runs already, even if that was retired meanwhile; or an active one."""
+        if running and self.revisions.read(running).content == wanted:
+            return running
+        return self.revisions.ensure(wanted)
 
     def deploy(self, key: str, revision: str) -> None:
         """Let a service run a revision, and touch nothing else of it; returns at once.
