@@ -82,7 +82,13 @@ def _rotation(described: Mapping[str, Any]) -> dict[str, Content]:
         *("RotationLambdaARN", "RotationRules"),
         *("ExternalSecretRotationMetadata", "ExternalSecretRotationRoleArn"),
     )
-    return {name: described[name] for name in names if described.get(name)}
+    found = {name: described[name] for name in names if described.get(name)}
+    rules = found.get("RotationRules", {})
+    if "ScheduleExpression" in rules:
+        # The days are calculated from the schedule then, and RotateSecret takes only one of both.
+        kept = {name: one for name, one in rules.items() if name != "AutomaticallyAfterDays"}
+        found["RotationRules"] = kept
+    return found
 
 
 def replicas_of(described: Mapping[str, Any]) -> dict[str, str]:
