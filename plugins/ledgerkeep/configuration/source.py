@@ -143,6 +143,13 @@ class Source(ABC):
         """
         return []
 
+    def looking_for(self, keys: Iterable[str]) -> "Source":
+        """The same source, which asks for these by name too, where its lists come too late.
+
+        For whoever reads what was written a moment ago.
+        """
+        return self
+
     def beside(self, label: str) -> "Source | None":
         """The same kind of source in an isolated place of its own, for a restore test.
 

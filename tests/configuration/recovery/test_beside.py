@@ -1,5 +1,6 @@
 """Restore tests: restored beside, compared, proven, removed; and what each of them says."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 import pytest
@@ -24,7 +25,7 @@ from ledgerkeep.configuration.recovery.places import (
     refuse_left,
 )
 from ledgerkeep.configuration.registry import open_source
-from ledgerkeep.configuration.source import Source
+from ledgerkeep.configuration.source import Found, Known, Source
 from ledgerkeep.errors import (
     AwsRefused,
     ConfigurationError,
@@ -61,6 +62,38 @@ def place_of(shelf: Shelf) -> Shelf:
 def notes(account: Account) -> list[str]:
     prefix = keys.configuration_places("production")
     return [key for key in account.store.objects if key.startswith(prefix)]
+
+
+class LateShelf(Shelf):
+    """Lists in its place nothing that is not asked for by name, and clears nothing else."""
+
+    asked: frozenset[str] = frozenset()
+
+    def looking_for(self, keys: Iterable[str]) -> Shelf:
+        self.asked = frozenset(keys)
+        return self
+
+    def export(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
+        return (one for one in super().export(known) if one.key in self.asked)
+
+    def clear(self) -> None:
+        self.things = {key: one for key, one in self.things.items() if key not in self.asked}
+
+
+class WithLatePlace(Shelf):
+    def beside(self, label: str) -> Shelf:
+        return self.places.setdefault(label, LateShelf())
+
+
+def test_place_whose_service_lists_too_late_is_read_and_cleared_by_name(account: Account) -> None:
+    shelf = WithLatePlace(things=stocked().things)
+    account.back_up(shelf)
+    refuse_difference(beside(account, shelf))
+    place = place_of(shelf)
+    assert place.things == shelf.things
+    place.looking_for([])
+    assert clear_place(shelf, account.versions, label_of(RUN, "shelf"))
+    assert place.things == {}
 
 
 def test_newest_version_is_restored_beside_and_so_proven(account: Account) -> None:

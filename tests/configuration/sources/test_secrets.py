@@ -379,6 +379,40 @@ def test_only_an_isolated_place_can_be_cleared(source: Secrets) -> None:
     assert len(contents(source)) == 3
 
 
+def test_what_no_listing_tells_of_yet_is_read_and_cleared_by_name(
+    account: Account, source: Secrets
+) -> None:
+    """ListSecrets is up to five minutes late, which the stand-in is not: an event hook is."""
+    original = contents(source)
+
+    def nothing_new(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["SecretList"] = [
+            one for one in parsed["SecretList"] if one["Name"].startswith("loan/")
+        ]
+
+    source.manager.meta.events.register("after-call.secrets-manager.ListSecrets", nothing_new)
+    beside = source.beside("run-1")
+    for key, content in original.items():
+        beside.apply(Change("create", key, None, content))
+    assert contents(beside) == {}
+    expecting = beside.looking_for([*original, "loan/never-made"])
+    assert contents(expecting) == original
+    expecting.clear()
+    assert contents(expecting) == {}
+    assert contents(source) == original
+
+
+def test_days_calculated_from_a_schedule_are_no_part_of_it(
+    rotating: tuple[Secrets, RotatingManager],
+) -> None:
+    """RotateSecret takes a schedule or days, and DescribeSecret tells both of a schedule."""
+    source, manager = rotating
+    before = contents(source)["loan/database"]
+    rules = manager.rotation["loan/database"]["RotationRules"]
+    manager.rotation["loan/database"]["RotationRules"] = {**rules, "AutomaticallyAfterDays": 10}
+    assert contents(source)["loan/database"] == before
+
+
 # -- refusals
 
 

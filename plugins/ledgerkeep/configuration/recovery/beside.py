@@ -110,9 +110,9 @@ def restore_beside(
     if place is None:
         found = found.model_copy(update={"no_place": source.why_no_place})
     else:
-        note_place(versions, source.name, label, run)
+        note_place(versions, source.name, label, run, items)
         stored = Stored(versions, version, values)
-        shown = _restore(place, stored, items, marker, tell)
+        shown = _restore(place.looking_for(items), stored, items, marker, tell)
         found = found.model_copy(update=shown)
     _prove(versions, version, found, run)
     return found

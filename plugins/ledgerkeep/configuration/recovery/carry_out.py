@@ -93,7 +93,7 @@ def carry_out(
     :raises AwsRefused, ServiceRefused, StorageError: before anything is touched.
     """
     stored = _read(source, versions, plan)
-    live = read_live(source, marker, {})
+    live = read_live(source.looking_for([one.key for one in plan.changes]), marker, {})
     recovery = keys.configuration_recovery(versions.policy.environment, plan.id)
     journal = Journal(versions.store, recovery, run, evidence_lock(versions))
     waiting = find_waiting(plan, live.items, journal.unfinished)

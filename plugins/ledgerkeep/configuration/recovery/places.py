@@ -5,14 +5,14 @@ so that what a killed run has left is found again and removed.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Literal
 
 from ledgerkeep.catalog import keys
 from ledgerkeep.configuration.source import Source
 from ledgerkeep.configuration.versions import Versions
-from ledgerkeep.errors import ConfigurationError, LedgerkeepError
+from ledgerkeep.errors import ConfigurationError, LedgerkeepError, ObjectMissing
 from ledgerkeep.model import Record
 
 _NOTE = "place.json"
@@ -25,6 +25,8 @@ class Place(Record):
     source: str
     label: str
     run: str
+    keys: list[str] = []
+    """What is put there; a service may list it only minutes later."""
 
 
 def label_of(run: str, source: str) -> str:
@@ -32,11 +34,12 @@ def label_of(run: str, source: str) -> str:
     return f"t{hashlib.sha256(f'{run} {source}'.encode()).hexdigest()[:12]}"
 
 
-def note_place(versions: Versions, source: str, label: str, run: str) -> None:
+def note_place(
+    versions: Versions, source: str, label: str, run: str, held: Iterable[str] = ()
+) -> None:
     """Write down that a place is about to be used; again is harmless."""
-    key = f"{keys.configuration_place(versions.policy.environment, label)}{_NOTE}"
-    note = Place(source=source, label=label, run=run)
-    versions.store.put(key, note.to_json(), content_type="application/json")
+    note = Place(source=source, label=label, run=run, keys=sorted(held))
+    versions.store.put(_key(versions, label), note.to_json(), content_type="application/json")
 
 
 def clear_place(source: Source, versions: Versions, label: str) -> bool:
@@ -47,9 +50,20 @@ def clear_place(source: Source, versions: Versions, label: str) -> bool:
     place = source.beside(label)
     if place is None:
         return False
-    place.clear()
+    place.looking_for(_held(versions, label)).clear()
     versions.store.delete_prefix(keys.configuration_place(versions.policy.environment, label))
     return True
+
+
+def _held(versions: Versions, label: str) -> list[str]:
+    try:
+        return Place.from_json(versions.store.get(_key(versions, label))).keys
+    except ObjectMissing:
+        return []
+
+
+def _key(versions: Versions, label: str) -> str:
+    return f"{keys.configuration_place(versions.policy.environment, label)}{_NOTE}"
 
 
 def old_places(versions: Versions, *, keep: timedelta, now: datetime) -> Iterator[Place]:

@@ -118,7 +118,7 @@ def make_plan(
     version = choose(versions, request)
     stored, _ = read_version(source, versions, version)
     made_at = now()
-    live = read_live(source, marker, {})
+    live = read_live(source.looking_for(stored), marker, {})
     plan = _plan(version, request, decide(stored, live.items, request, source), made_at)
     prefix = keys.configuration_recovery(versions.policy.environment, plan.id)
     short = _in_short(

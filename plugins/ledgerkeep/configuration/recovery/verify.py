@@ -41,7 +41,7 @@ def verify(source: Source, versions: Versions, marker: Marker, plan: Configurati
     """
     version = versions.get(plan.source, plan.version_id)
     stored, _ = read_version(source, versions, version)
-    live = read_live(source, marker, {}).items
+    live = read_live(source.looking_for(stored), marker, {}).items
     request = plan.request.model_copy(update={"only": ()})
     covered = {key: item for key, item in live.items() if plan.request.covers(key)}
     wanted = {key: item for key, item in stored.items() if plan.request.covers(key)}

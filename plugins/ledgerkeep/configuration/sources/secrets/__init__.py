@@ -16,7 +16,7 @@ UpdateSecretVersionStage, RotateSecret, DeleteSecret.)
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -89,6 +89,8 @@ class Secrets(Source):
     owner: Scope
     place: str = ""
     """Of an isolated one: put in front of every name; ends with a slash."""
+    expected: frozenset[str] = frozenset()
+    """Keys that are asked for by name where they are not listed."""
 
     # -- reading
 
@@ -110,6 +112,14 @@ class Secrets(Source):
                 content = self._read(name, values)
                 if content is not None:
                     yield Found(self._key(name), content, marks[name])
+        for name in sorted(self._names(self.expected) - listed.keys()):
+            content = self._read(name, {})
+            if content is not None:
+                yield Found(self._key(name), content)
+
+    def looking_for(self, keys: Iterable[str]) -> "Secrets":
+        """A listing may lack what was made in the last five minutes (ListSecrets)."""
+        return replace(self, expected=frozenset(keys))
 
     def by_hand(self, change: Planned) -> str:
         """A secret that another service manages, and one that would have to lose its value."""
@@ -126,6 +136,9 @@ class Secrets(Source):
 
     def _key(self, name: str) -> str:
         return name.removeprefix(self.place)
+
+    def _names(self, keys: Iterable[str]) -> set[str]:
+        return {f"{self.place}{key}" for key in keys}
 
     def _listed(self, prefix: str, **also: Any) -> Iterator[Mapping[str, Any]]:
         begin = f"{self.place}{prefix}"
@@ -156,7 +169,7 @@ class Secrets(Source):
             f"read {names[0]} and the next",
             lambda: self.manager.batch_get_secret_value(SecretIdList=list(names)),
         )
-        found = answer["SecretValues"]
+        found = answer.get("SecretValues", [])
         return {(one["Name"], one["VersionId"]): value_of(one) for one in found}
 
     def _read(self, name: str, values: Values) -> dict[str, Content] | None:
@@ -314,8 +327,10 @@ class Secrets(Source):
         """Delete everything below the isolated prefix at once, without a way back."""
         if not self.place.startswith(_OWN):
             super().clear()
-        for one in list(self._listed("", IncludePlannedDeletion=True)):
-            self._send("delete_secret", one["Name"], ForceDeleteWithoutRecovery=True)
+        listed = {one["Name"] for one in self._listed("", IncludePlannedDeletion=True)}
+        for name in sorted(listed | self._names(self.expected)):
+            # Of one that is not there, it is no failure.
+            self._send("delete_secret", name, ForceDeleteWithoutRecovery=True)
 
     def _send(self, operation: str, name: str, **request: Any) -> None:
         words = operation.replace("_", " ")
