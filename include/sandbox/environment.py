@@ -297,7 +297,6 @@ def _configuration_connections(state: State, policy: Policy) -> dict[str, dict[s
 
 
 def _saas_connections(state: State, policy: Policy) -> dict[str, dict[str, object]]:
-    known = logins([policy], state.secrets.account_seed, state.secrets.docusign_key)
     return {
         one.connection_id: {
             "conn_type": "http",
@@ -308,7 +307,7 @@ def _saas_connections(state: State, policy: Policy) -> dict[str, dict[str, objec
             "password": one.password,
             "extra": one.extra,
         }
-        for one in known
+        for one in logins([policy], state.secrets)
     }
 
 

@@ -271,6 +271,7 @@ def _start_saas(start: Start) -> str:
             environment={
                 **processes.inherited_environment(),
                 environment.ACCOUNT_SEED: start.state.secrets.account_seed,
+                saas.SECRET: start.state.secrets.saas_secret,
                 saas.DOCUSIGN_KEY: start.state.secrets.docusign_key,
             },
         ),

@@ -45,6 +45,7 @@ class Secrets(BaseModel):
     vault_secret: str = Field(default_factory=_secret)
     store_admin_secret: str = Field(default_factory=_secret)
     account_seed: str = Field(default_factory=_secret)
+    saas_secret: str = Field(default_factory=_secret)
     docusign_key: str = Field(default_factory=_rsa_key)
     airflow_admin: str = Field(default_factory=_secret)
     airflow_approver: str = Field(default_factory=_secret)

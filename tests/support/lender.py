@@ -18,7 +18,7 @@ from ledgerkeep.configuration.access import Access, Login
 from ledgerkeep.policy.load import load_environment, load_policies
 
 SEED = "the seed of a test"
-DOCUSIGN_KEY = Secrets().docusign_key
+KEYS = Secrets()
 
 
 @contextmanager
@@ -35,9 +35,9 @@ def serving_saas(home: Path, seed: str = SEED) -> Iterator[str]:
         yield url
 
 
-def saas_logins(url: str, seed: str = SEED) -> dict[str, Login]:
+def saas_logins(url: str) -> dict[str, Login]:
     """Connection → what it holds, as the sandbox makes it."""
-    known = saas.logins(load_policies(environment.POLICIES), seed, DOCUSIGN_KEY)
+    known = saas.logins(load_policies(environment.POLICIES), KEYS)
     return {one.connection_id: Login(url, one.login, one.password, one.extra) for one in known}
 
 
@@ -53,7 +53,8 @@ def _serving(module: str, path: str, home: Path, seed: str) -> Iterator[str]:
         environment={
             **processes.inherited_environment(),
             environment.ACCOUNT_SEED: seed,
-            saas.DOCUSIGN_KEY: DOCUSIGN_KEY,
+            saas.SECRET: KEYS.saas_secret,
+            saas.DOCUSIGN_KEY: KEYS.docusign_key,
         },
     )
     try:

@@ -27,6 +27,9 @@ def new_secrets() -> dict[str, str]:
         "SANDBOX_VAULT_SECRET": secrets.token_urlsafe(24),
         "SANDBOX_STORE_ADMIN_SECRET": secrets.token_urlsafe(24),
         "SANDBOX_STORE_ENCRYPTION_KEY": secrets.token_hex(32),
+        "SANDBOX_ACCOUNT_SEED": secrets.token_urlsafe(24),
+        "SANDBOX_SAAS_SECRET": secrets.token_urlsafe(24),
+        "SANDBOX_DOCUSIGN_KEY": base64.b64encode(rsa_key()).decode(),
         "SANDBOX_AIRFLOW_ADMIN": secrets.token_urlsafe(24),
         "SANDBOX_AIRFLOW_APPROVER": secrets.token_urlsafe(24),
         "SANDBOX_AIRFLOW_VIEWER": secrets.token_urlsafe(24),
@@ -34,6 +37,57 @@ def new_secrets() -> dict[str, str]:
         "SANDBOX_AIRFLOW_SESSIONS": secrets.token_urlsafe(24),
         "SANDBOX_AIRFLOW_FERNET": base64.urlsafe_b64encode(os.urandom(32)).decode(),
     }
+
+
+def rsa_key(bits: int = 2048) -> bytes:
+    """A private key as PKCS #1 has it (RFC 8017, A.1.2), for a stand-in: nobody's secrets."""
+    public = 65537
+    while True:
+        p, q = _prime(bits // 2), _prime(bits // 2)
+        order = (p - 1) * (q - 1)
+        if p != q and order % public:
+            break
+    private = pow(public, -1, order)
+    exponents = (private % (p - 1), private % (q - 1), pow(q, -1, p))
+    return _der(0x30, b"".join(map(_integer, (0, p * q, public, private, p, q, *exponents))))
+
+
+def _prime(bits: int) -> int:
+    while True:
+        # The two highest bits, so that the product of two has all of its bits.
+        found = secrets.randbits(bits) | 3 << (bits - 2) | 1
+        if all(found % small for small in (3, 5, 7, 11, 13, 17, 19, 23)) and _is_prime(found):
+            return found
+
+
+def _is_prime(number: int, rounds: int = 24) -> bool:
+    """Miller and Rabin's test."""
+    odd, twos = number - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    for _ in range(rounds):
+        power = pow(2 + secrets.randbelow(number - 4), odd, number)
+        if power in (1, number - 1):
+            continue
+        for _ in range(twos - 1):
+            power = power * power % number
+            if power == number - 1:
+                break
+        else:
+            return False
+    return True
+
+
+def _integer(number: int) -> bytes:
+    return _der(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes([tag, length]) + content
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(size)]) + size + content
 
 
 def write(path: Path) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from include.sandbox import database, environment, objectstore, servers
 from include.sandbox.application import make_applications
 from include.sandbox.documents import DocumentStore
+from include.sandbox.lender.stock import stock_accounts
 from include.sandbox.objectstore import Credentials, ObjectStore
 from include.sandbox.state import write_private
 from ledgerkeep.database.postgres.address import ServerAddress
@@ -72,10 +73,11 @@ def loan_data() -> None:
 
 
 def application() -> None:
-    """Make the application's parameter and services on the AWS stand-in."""
-    url = os.environ["AWS_ENDPOINT_URL"]
-    make_applications(url, load_policies(environment.POLICIES))
-    print(f"the application's parameters and services: {url}")
+    """Make the application's parameter and services on the AWS stand-in, and stock the accounts."""
+    url, policies = os.environ["AWS_ENDPOINT_URL"], load_policies(environment.POLICIES)
+    make_applications(url, policies)
+    stock_accounts(url, policies, os.environ[environment.ACCOUNT_SEED])
+    print(f"the application's parameters and services, the lender's accounts: {url}")
 
 
 def airflow() -> None:

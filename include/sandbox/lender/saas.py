@@ -1,23 +1,24 @@
 """The lender's tenants at Auth0, DocuSign, SendGrid and GitHub, and who enters them.
 
 Each environment has one of its own, and one for tests, on one stand-in that speaks all these APIs.
-Its repositories on GitHub are the same for all. It keeps nothing on disk either; logins and the
-applications' secrets follow from the seed.
+Its repositories on GitHub are the same for all. It keeps nothing on disk either; the secrets
+of the tenants' applications follow from the seed.
 
-`python -m include.sandbox.lender.saas --port 5001`, with the seed in the environment variable
-SANDBOX_ACCOUNT_SEED and DocuSign's key in SANDBOX_DOCUSIGN_KEY: base64 of the DER.
+`python -m include.sandbox.lender.saas --port 5001`, with these in the environment variables
+SANDBOX_ACCOUNT_SEED, SANDBOX_SAAS_SECRET and SANDBOX_DOCUSIGN_KEY.
 """
 
 import argparse
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from include.sandbox.lender.seed import key_id, secret_value
+from include.sandbox.lender.seed import secret_value
 from ledgerkeep.configuration.sources.repositories.github import slug_of
 from ledgerkeep.policy.load import load_policies
 from ledgerkeep.policy.model import Policy
@@ -32,9 +33,21 @@ _PROTECTION: dict[str, Any] = {
     },
     "restrictions": None,
 }
-DOCUSIGN_KEY = "SANDBOX_DOCUSIGN_KEY"
+SECRET, DOCUSIGN_KEY = "SANDBOX_SAAS_SECRET", "SANDBOX_DOCUSIGN_KEY"
 _SEED = "SANDBOX_ACCOUNT_SEED"
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n"
+
+
+class Keys(Protocol):
+    """The secrets of a sandbox that open its tenants."""
+
+    @property
+    def saas_secret(self) -> str:
+        """Of every one of them but DocuSign's."""
+
+    @property
+    def docusign_key(self) -> str:
+        """Base64 of an RSA key's DER."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class SaasLogin:
     extra: dict[str, str] = field(default_factory=dict)
 
 
-def logins(policies: Iterable[Policy], seed: str, docusign_key: str) -> list[SaasLogin]:
+def logins(policies: Iterable[Policy], keys: Keys) -> list[SaasLogin]:
     """Of every tenant that the policies name."""
     found = []
     for policy in policies:
@@ -63,10 +76,11 @@ def logins(policies: Iterable[Policy], seed: str, docusign_key: str) -> list[Saa
             ):
                 if connection:
                     named = (service, connection, policy.environment, is_test)
-                    found.append(_login(seed, docusign_key, *named))
-        for connection in {token for _, token in repositories(policy)}:
-            token = secret_value(seed, connection)
-            found.append(SaasLogin("github", connection, policy.environment, False, "", token))
+                    found.append(_login(keys, *named))
+        found += [
+            SaasLogin("github", connection, policy.environment, False, "", keys.saas_secret)
+            for connection in {token for _, token in repositories(policy)}
+        ]
     return found
 
 
@@ -93,36 +107,33 @@ def serve() -> None:
     parser.add_argument("--policies", type=Path, default=environment.POLICIES)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    seed = os.environ[_SEED]
-    policies = load_policies(asked.policies)
-    known = logins(policies, seed, os.environ[DOCUSIGN_KEY])
+    seed, policies = os.environ[_SEED], load_policies(asked.policies)
+    known = logins(policies, _FromEnvironment())
     slugs = {slug for policy in policies for slug, _ in repositories(policy)}
     services = (*_stocked(known, seed), _github(known, slugs))
     SaasServer(*services, host=asked.host, port=asked.port).serve()
 
 
-def _login(
-    seed: str, docusign_key: str, service: str, connection: str, environment: str, is_test: bool
-) -> SaasLogin:
+class _FromEnvironment:
+    saas_secret = property(lambda self: os.environ[SECRET])
+    docusign_key = property(lambda self: os.environ[DOCUSIGN_KEY])
+
+
+def _login(keys: Keys, service: str, connection: str, environment: str, is_test: bool) -> SaasLogin:
+    """Ids follow from the connection's name: they are no secrets."""
     about = (service, connection, environment, is_test)
-    secret = secret_value(seed, connection)
-    place = f"lender-{environment}{'-test' if is_test else ''}"
     if service == "auth0":
-        return SaasLogin(
-            *about,
-            f"{place}-ledgerkeep",
-            secret,
-            {"audience": f"https://{place}.auth0.example/api/v2/"},
-        )
+        domain = f"{environment}{'-test' if is_test else ''}.auth0.example"
+        audience = {"audience": f"https://{domain}/api/v2/"}
+        return SaasLogin(*about, connection, keys.saas_secret, audience)
     if service == "docusign":
-        user, account = key_id(seed, connection, "user"), key_id(seed, connection, "account")
-        return SaasLogin(
-            *about,
-            key_id(seed, connection, "integration"),
-            _PEM.format(docusign_key),
-            {"user_id": user, "account_id": account},
+        user, account, integration = (
+            str(uuid.uuid5(uuid.NAMESPACE_URL, f"{connection}/{one}"))
+            for one in ("user", "account", "integration")
         )
-    return SaasLogin(*about, "apikey", f"SG.{secret[:16]}.{secret[16:]}")
+        ids = {"user_id": user, "account_id": account}
+        return SaasLogin(*about, integration, _PEM.format(keys.docusign_key), ids)
+    return SaasLogin(*about, "apikey", f"SG.{connection}.{keys.saas_secret}")
 
 
 def _stocked(known: list[SaasLogin], seed: str) -> Iterator[Any]:
