@@ -1,4 +1,11 @@
-"""Parameter Store as a source: what is exported, read again only when changed, and put back."""
+"""Parameter Store as a source: what is exported, read again only when changed, and put back.
+
+The stand-in (moto) changes a parameter's type and tier in place, takes away what a request leaves
+out, and makes a parameter anew at once. What AWS wants instead is shown by what is asked of it.
+"""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -6,6 +13,7 @@ from ledgerkeep.configuration.compare import compare
 from ledgerkeep.configuration.items import Secret
 from ledgerkeep.configuration.registry import open_source
 from ledgerkeep.configuration.source import Change, Found, Known, Source
+from ledgerkeep.configuration.sources.parameters import Parameters
 from tests.support.configuration import Account, aws, open_account, policy_with
 
 __all__ = ["aws"]
@@ -102,8 +110,83 @@ def test_a_parameter_of_another_type_is_replaced(account: Account, source: Sourc
     ssm.put_parameter(Name="/loan/db/password", Value="clear", Type="String")
     live = {one.key: one.content for one in source.export({}) if isinstance(one, Found)}
     key = "/loan/db/password"
-    source.apply(Change("update", key, live[key], before[key]))
+    waited: list[float] = []
+    assert isinstance(source, Parameters)
+    replace(source, sleep=waited.append).apply(Change("update", key, live[key], before[key]))
+    assert waited == [30]
     assert {one.key: one.content for one in source.export({}) if isinstance(one, Found)} == before
+
+
+ADVANCED: dict[str, Any] = {
+    "type": "String",
+    "value": "1",
+    "key_id": "",
+    "description": "What",
+    "allowed_pattern": "^[0-9]$",
+    "tier": "Advanced",
+    "data_type": "text",
+    "policies": [{"Type": "NoChangeNotification", "Version": "1.0", "Attributes": {"After": "1"}}],
+    "tags": {},
+}
+
+
+def asked_of(source: Source, change: Change) -> list[tuple[str, dict[str, Any]]]:
+    """The writing requests of a change, from an event hook."""
+    assert isinstance(source, Parameters)
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        asked.append((model.name, dict(params)))
+
+    for operation in ("PutParameter", "DeleteParameters"):
+        source.ssm.meta.events.register(f"provide-client-params.ssm.{operation}", note)
+    replace(source, sleep=lambda _: None).apply(change)
+    return asked
+
+
+def test_what_a_parameter_shall_no_longer_have_is_taken_away_by_name(source: Source) -> None:
+    wanted = {**ADVANCED, "description": "", "allowed_pattern": "", "policies": []}
+    ((operation, request),) = asked_of(source, Change("update", "/loan/n", ADVANCED, wanted))
+    assert operation == "PutParameter"
+    told = {name: request[name] for name in ("Description", "AllowedPattern", "Policies")}
+    assert told == {"Description": "", "AllowedPattern": "", "Policies": "[{}]"}
+
+
+def test_what_a_parameter_never_had_is_not_said(source: Source) -> None:
+    wanted = {**ADVANCED, "description": "", "allowed_pattern": "", "policies": []}
+    ((_, request),) = asked_of(source, Change("create", "/loan/n", None, wanted))
+    assert {"Description", "AllowedPattern", "Policies"}.isdisjoint(request)
+
+
+def test_an_advanced_parameter_becomes_a_standard_one_by_being_made_anew(source: Source) -> None:
+    wanted = {**ADVANCED, "tier": "Standard", "policies": []}
+    asked = asked_of(source, Change("update", "/loan/n", ADVANCED, wanted))
+    assert [name for name, _ in asked] == ["DeleteParameters", "PutParameter"]
+    assert "Policies" not in asked[1][1]
+
+
+def test_tags_of_aws_itself_are_left_out(source: Source) -> None:
+    """The stand-in lets nobody see such tags; an event hook does."""
+
+    def tagged(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["TagList"].append({"Key": "aws:cloudformation:stack-name", "Value": "loans"})
+
+    assert isinstance(source, Parameters)
+    source.ssm.meta.events.register("after-call.ssm.ListTagsForResource", tagged)
+    found = {one.key: one for one in source.export({}) if isinstance(one, Found)}
+    assert found["/loan/db/password"].content["tags"] == {"owner": "lending"}
+
+
+def test_copies_of_restore_tests_are_in_no_export_of_everything(
+    account: Account, source: Source
+) -> None:
+    assert isinstance(source, Parameters)
+    everything = replace(source, paths=("/",))
+    names = [one.key for one in everything.export({})]
+    beside = source.beside("run-1")
+    assert beside is not None
+    beside.apply(Change("create", "/loan/n", None, ADVANCED))
+    assert [one.key for one in everything.export({})] == names
 
 
 def test_an_isolated_place_holds_copies_and_is_removed_whole(

@@ -8,8 +8,9 @@ everything is read anew. Who changed a parameter last, and when, is no part of i
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ledgerkeep.aws import ask, paged
@@ -35,6 +36,10 @@ _DENIED = (
     "ssm:PutParameter, ssm:DeleteParameters, ssm:AddTagsToResource and "
     "ssm:RemoveTagsFromResource, to the identity of the connection"
 )
+_BEFORE_ANEW = 30
+"""Seconds from the deletion of a parameter until one of its name may be made (DeleteParameters)."""
+_NO_POLICIES = "[{}]"
+"""Takes policies away; those that a request does not mention stay (PutParameter)."""
 
 
 def open_source(access: Access, settings: ParameterStore, policy: Policy) -> "Parameters":
@@ -58,6 +63,7 @@ class Parameters(Source):
     owner: Scope
     place: str = ""
     """Of an isolated one: put in front of every name; no slash at its end."""
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def scope(self) -> Scope:
         """The AWS account, and the region."""
@@ -66,7 +72,7 @@ class Parameters(Source):
     def export(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
         """Every parameter below the paths, by name."""
         described = {one["Name"]: one for path in self.paths for one in self._described(path)}
-        names = sorted(described)
+        names = sorted(one for one in described if self.place or not one.startswith(_OWN))
         changed = [name for name in names if known.get(self._key(name)) != _mark(described[name])]
         for name in sorted(set(names) - set(changed)):
             yield Known(self._key(name))
@@ -82,16 +88,19 @@ class Parameters(Source):
         if change.wanted is None:
             self._ask(f"delete {name}", lambda: self.ssm.delete_parameters(Names=[name]))
             return
-        if change.live is not None and change.live["type"] != change.wanted["type"]:
-            # PutParameter changes no type; the value is in the version that is restored.
+        live = change.live or {}
+        if live and _must_be_made_anew(live, change.wanted):
+            # Its value is in the version that is restored.
             self._ask(f"delete {name}", lambda: self.ssm.delete_parameters(Names=[name]))
-        request = _request(name, change.wanted)
+            self.sleep(_BEFORE_ANEW)
+            live = {}
+        request = _request(name, change.wanted, live)
         self._ask(f"write {name}", lambda: self.ssm.put_parameter(**request))
         self._set_tags(name, change.wanted["tags"])
 
     def beside(self, label: str) -> "Parameters":
         """The same parameters below a path of their own."""
-        return Parameters(self.paths, self.ssm, self.owner, f"{_OWN}{label}")
+        return replace(self, place=f"{_OWN}{label}")
 
     def clear(self) -> None:
         """Delete everything below the isolated path."""
@@ -136,7 +145,9 @@ class Parameters(Source):
             f"read the tags of {name}",
             lambda: self.ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name),
         )
-        return {one["Key"]: one["Value"] for one in answer.get("TagList", [])}
+        found = {one["Key"]: one["Value"] for one in answer.get("TagList", [])}
+        # Tags of AWS itself can be set by nobody else.
+        return {key: found[key] for key in found if not key.startswith("aws:")}
 
     def _set_tags(self, name: str, tags: Mapping[str, str]) -> None:
         gone = sorted(self._tags(name).keys() - tags.keys())
@@ -182,7 +193,15 @@ def _content(
     }
 
 
-def _request(name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _must_be_made_anew(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """PutParameter changes no type, and makes no advanced parameter a standard one."""
+    is_downgrade = live["tier"] == "Advanced" and wanted["tier"] == "Standard"
+    return is_downgrade or live["type"] != wanted["type"]
+
+
+def _request(name: str, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """What is empty is said where it takes away what is live; the rest can be left out."""
+    no_policies = _NO_POLICIES if live.get("policies") and wanted["tier"] != "Standard" else ""
     found: dict[str, Any] = {
         "Name": name,
         "Value": opened(wanted["value"]),
@@ -193,6 +212,10 @@ def _request(name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         "Description": wanted["description"],
         "AllowedPattern": wanted["allowed_pattern"],
         "KeyId": wanted["key_id"],
-        "Policies": json.dumps(wanted["policies"]) if wanted["policies"] else "",
+        "Policies": json.dumps(wanted["policies"]) if wanted["policies"] else no_policies,
     }
-    return {key: one for key, one in found.items() if one != ""}
+    emptied = {
+        "Description": live.get("description"),
+        "AllowedPattern": live.get("allowed_pattern"),
+    }
+    return {key: one for key, one in found.items() if one != "" or emptied.get(key)}
