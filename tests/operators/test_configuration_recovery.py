@@ -253,7 +253,7 @@ def test_form_that_cannot_be_meant_fails_the_plan_and_says_why(ssm: Any) -> None
 TEST = {"source": "parameters", **ENVIRONMENT}
 
 
-def tested() -> Run:
+def judged() -> Run:
     """Up to the judgement."""
     run = Run("production_test_application_configuration_recovery", run_type="scheduled")
     run.do(
@@ -281,7 +281,7 @@ def names(ssm: Any) -> list[str]:
 
 def test_version_is_proven_beside_the_live_one_and_the_place_is_removed(ssm: Any) -> None:
     before = names(ssm)
-    run = tested()
+    run = judged()
     assert len(names(ssm)) == 2 * len(before)
     assert run.do(ClearPlaceOperator(task_id="clear_parameters", **TEST)) is True
     assert names(ssm) == before
@@ -321,7 +321,7 @@ def test_source_whose_restore_failed_makes_the_run_red_and_is_cleared_up(ssm: An
 
 def test_place_of_a_killed_test_is_removed_when_it_is_old(ssm: Any, tmp_path: Path) -> None:
     before = names(ssm)
-    tested()
+    judged()
     janitor = {"task_id": "sweep_configuration", **ENVIRONMENT}
     run = Run("production_restore_janitor")
     assert run.do(ConfigurationJanitorOperator(**janitor)) == 0
