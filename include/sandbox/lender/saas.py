@@ -167,8 +167,14 @@ def _integration(one: SaasLogin, _: str) -> Any:
     from include.sandbox.saas.docusign import Integration
 
     make = stock_docusign.account if one.is_test else stock_docusign.lender
-    user, account = one.extra["user_id"], one.extra["account_id"]
-    return Integration(one.login, user, make(account), one.password)
+    user, made = one.extra["user_id"], make(one.extra["account_id"])
+    # Applications know templates by their ids, so these are the same after a restart.
+    for known, template in list(made.templates.items()):
+        id_ = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{made.id}/{template['name']}"))
+        made.templates[id_] = {**made.templates.pop(known), "templateId": id_}
+        for template_id, document in [key for key in made.documents if key[0] == known]:
+            made.documents[id_, document] = made.documents.pop((template_id, document))
+    return Integration(one.login, user, made, one.password)
 
 
 def _account(one: SaasLogin, _: str) -> Any:
