@@ -20,7 +20,17 @@ _BUSY = {
     "ThrottlingException",
     "ThrottledException",
     "TooManyRequestsException",
+    "TooManyUpdates",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "EC2ThrottledException",
+    "BandwidthLimitExceeded",
+    "SlowDown",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "PriorRequestNotComplete",
     "ConcurrentModification",
     "EntityTemporarilyUnmodifiable",
@@ -36,10 +46,18 @@ _BUSY = {
     "WAFInternalErrorException",
     "503",
 }
+"""Besides every answer with a status of 500 or more."""
+_BROKEN = 500
 _DENIED = {
     "AccessDenied",
     "AccessDeniedException",
     "UnauthorizedOperation",
+    "AuthFailure",
+    "KMS.AccessDeniedException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "403",
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "ExpiredToken",
@@ -110,7 +128,8 @@ def refusal(
 ) -> AwsRefused:
     """What AWS answered, in our own words."""
     code = error_code(problem)
-    if code in _BUSY:
+    status = problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _BUSY or status >= _BROKEN:
         return AwsUnavailable(
             f"aws was too busy to {what} ({code})", hint="nothing was changed; it is tried again"
         )
