@@ -42,7 +42,8 @@ demo-database: $(INSTALLED) ## incrementals, a deployment, an approved recovery,
 demo-documents: $(INSTALLED) ## documents lost, found missing, brought back to the moment before (KEEP=1, SIZE_MB=200)
 	$(SANDBOX) demo-documents --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
 
-demo-configuration: $(INSTALLED) ## an account exported, changed by hand, named, put back (KEEP=1, SIZE_MB=200)
+demo-configuration: SIZE_MB = 20
+demo-configuration: $(INSTALLED) ## an account exported, changed by hand, named, put back (KEEP=1)
 	$(SANDBOX) demo-configuration --size-mb $(SIZE_MB) $(if $(KEEP),--keep)
 
 up: $(INSTALLED) ## start the sandbox and leave it running (SIZE_MB=200)
