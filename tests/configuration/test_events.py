@@ -102,6 +102,11 @@ def test_change_of_tags_has_everything_read(policy: Policy) -> None:
     assert not notice(call("ssm", "PutParameter"), policy).reread
 
 
+def test_change_of_a_secret_has_everything_read(policy: Policy) -> None:
+    """ListSecrets is up to five minutes late, so what it tells is no mark of a change just made."""
+    assert notice(call("secretsmanager", "PutSecretValue"), policy).reread
+
+
 @pytest.mark.parametrize(
     ("bucket", "sources"), [("loan-states", ["terraform_state"]), ("somebody-elses", [])]
 )

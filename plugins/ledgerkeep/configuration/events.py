@@ -34,6 +34,8 @@ _SOURCES = {
     "codecommit": "repositories",
 }
 """AWS service, as EventBridge and CloudTrail call it → the source that exports it."""
+_LISTED_LATE = {"secretsmanager"}
+"""Their listings may tell of a change only minutes after its event (ListSecrets)."""
 _BY_CLOUDTRAIL = {"AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"}
 _NAME = re.compile(r"^[A-Za-z0-9 :/._-]{1,80}$")
 
@@ -47,7 +49,7 @@ class Notice(Record):
     """Those of the policy that it concerns; none: it changed nothing that is exported."""
     changed_at: UtcDatetime | None = None
     reread: bool = False
-    """The change is one that no version number tells, so everything has to be read."""
+    """No listing tells of the change, or not yet, so everything has to be read."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def _of_event(event: Mapping[str, Any], policy: Policy) -> Notice:
         sources = _named([_SOURCES[service]], policy)
     else:
         sources = source_names(policy)
-    return Notice(what=what, sources=sources, changed_at=at, reread="Tag" in what)
+    reread = "Tag" in what or service in _LISTED_LATE
+    return Notice(what=what, sources=sources, changed_at=at, reread=reread)
 
 
 def _of_s3_record(record: object, policy: Policy) -> Notice:
