@@ -16,7 +16,7 @@ from ledgerkeep.configuration.registry import open_source
 from ledgerkeep.configuration.source import Change
 from ledgerkeep.configuration.sources.iam import api as api_module
 from ledgerkeep.configuration.sources.iam.account import OidcProviders, SamlProviders, Settings
-from ledgerkeep.configuration.sources.iam.api import WAITS, Api
+from ledgerkeep.configuration.sources.iam.api import WAITS, Api, tags_of
 from ledgerkeep.configuration.sources.iam.documents import canonical_document
 from ledgerkeep.configuration.sources.iam.managed import Policies
 from ledgerkeep.configuration.sources.iam.principals import Groups, Roles, Users
@@ -167,6 +167,17 @@ def test_all_pages_are_read(account: Account, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(api_module, "_PAGE", 1)
     assert contents(source) == whole
     assert pages.requests == 3 + 2 + 1 + 4 + 2  # policies, groups, users, roles, profiles
+
+
+def test_tags_of_aws_itself_are_left_out() -> None:
+    """CloudFormation tags what it makes, and the stand-in has no CloudFormation."""
+    told = {
+        "Tags": [
+            {"Key": "owner", "Value": "lending"},
+            {"Key": "aws:cloudformation:stack-name", "Value": "loans"},
+        ]
+    }
+    assert tags_of(told) == {"owner": "lending"}
 
 
 def test_a_role_made_while_it_is_listed_is_read_by_itself(account: Account) -> None:

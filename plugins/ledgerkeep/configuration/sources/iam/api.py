@@ -140,8 +140,9 @@ def is_unknown_principal(refused: AwsRefused) -> bool:
 
 
 def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
-    """Tags by key."""
-    return {one["Key"]: one["Value"] for one in sorted(answer.get("Tags", []), key=_tag_key)}
+    """Tags by key, without those that AWS sets and nobody else can."""
+    found = sorted(answer.get("Tags", []), key=_tag_key)
+    return {one["Key"]: one["Value"] for one in found if not one["Key"].startswith("aws:")}
 
 
 def sent_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
