@@ -286,6 +286,29 @@ def test_what_only_a_person_can_do_is_said(
     assert source.by_hand(Planned("create", BACKEND, None, other)) == ""
 
 
+def test_a_service_with_task_sets_is_exported_and_left_to_its_deployer(source: Services) -> None:
+    """With the controller EXTERNAL it has no task definition, which the stand-in always gives."""
+
+    def external(parsed: dict[str, Any], **_: Any) -> None:
+        for one in parsed["services"]:
+            if one["serviceName"] == BACKEND.split("/")[1]:
+                del one["taskDefinition"]
+                one["deploymentController"] = {"type": "EXTERNAL"}
+
+    source.ecs.meta.events.register("after-call.ecs.DescribeServices", external)
+    found = contents(source)
+    assert found[BACKEND]["task_definition"] == {}
+    assert found[WORKER]["task_definition"]["family"]
+    settings = {"deploymentController": {"type": "EXTERNAL"}}
+    stored = Item(key=BACKEND, content={"settings": settings, "task_definition": {}})
+    anew = Planned("create", BACKEND, None, stored)
+    words = f"{BACKEND} has task sets, which Ledgerkeep does not export: let its deployer make it"
+    assert source.by_hand(anew) == words
+    assert source.beside("run-1").by_hand(anew) == words
+    changed = source.by_hand(Planned("update", BACKEND, stored, stored))
+    assert changed == f"{BACKEND} is deployed by EXTERNAL: let that deploy what it shall run"
+
+
 # -- an isolated place
 
 

@@ -25,7 +25,7 @@ from ledgerkeep.configuration.credentials import Guard
 from ledgerkeep.configuration.items import Item, Secret, canonical, opened
 from ledgerkeep.configuration.settings import account_of, connection_of
 from ledgerkeep.configuration.source import Change, Found, Known, Planned, Scope, Source
-from ledgerkeep.configuration.sources.services.beside import ServiceCopies
+from ledgerkeep.configuration.sources.services.beside import ServiceCopies, has_task_sets
 from ledgerkeep.configuration.sources.services.revisions import Revisions
 from ledgerkeep.configuration.sources.services.settings import (
     creation,
@@ -103,11 +103,12 @@ class Services(Source):
             for name, service in sorted(self._services(cluster).items()):
                 key = f"{cluster}/{name}"
                 settings = self._settings(service)
-                mark = _mark(service["taskDefinition"], settings)
+                revision = service.get("taskDefinition", "")
+                mark = _mark(revision, settings)
                 if mark and known.get(key) == mark:
                     yield Known(key)
                 else:
-                    definition = self.revisions.read(service["taskDefinition"]).content
+                    definition = self.revisions.read(revision).content if revision else {}
                     yield Found(key, {**settings, "task_definition": definition}, mark)
 
     def findings(self, items: Mapping[str, Item], before: Mapping[str, Item]) -> list[str]:
@@ -252,6 +253,8 @@ class Services(Source):
 
     def by_hand(self, change: Planned) -> str:
         """What ECS changes only by making the service anew, or leaves to another deployer."""
+        if words := has_task_sets(change):
+            return words
         if change.before is None or change.after is None:
             return ""
         before, after = change.before.content["settings"], change.after.content["settings"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ledgerkeep.configuration.credentials import Guard
 from ledgerkeep.configuration.items import opened
-from ledgerkeep.configuration.source import Change, Found, Known, Scope, Source
+from ledgerkeep.configuration.source import Change, Found, Known, Planned, Scope, Source
 from ledgerkeep.configuration.sources.services.revisions import Revisions
 from ledgerkeep.configuration.sources.services.settings import guarded
 from ledgerkeep.configuration.sources.services.task_definition import content_of
@@ -61,6 +61,10 @@ class ServiceCopies(Source):
             return
         copy = _copy(change.key, family, change.wanted)
         self._revisions.ensure(copy)
+
+    def by_hand(self, change: Planned) -> str:
+        """There is nothing to register of a service whose task sets say what it runs."""
+        return has_task_sets(change)
 
     def clear(self) -> None:
         """Retire and delete every copy of the place."""
@@ -131,6 +135,16 @@ class ServiceCopies(Source):
                     taskDefinition=arn
                 ),
             )
+
+
+def has_task_sets(change: Planned) -> str:
+    """Who has to make a service that has no task definition of its own; empty: it has one.
+
+    With the deployment controller EXTERNAL, only its task sets have (CreateTaskSet).
+    """
+    if change.before or not change.after or change.after.content.get("task_definition") != {}:
+        return ""
+    return f"{change.key} has task sets, which Ledgerkeep does not export: let its deployer make it"
 
 
 def _copy(key: str, family: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
