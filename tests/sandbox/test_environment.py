@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from include.sandbox import environment
+from include.sandbox.lender.account import account_id
+from include.sandbox.lender.infrastructure import place_policies
 from include.sandbox.place import Place
 from include.sandbox.state import State
 from ledgerkeep.database.postgres.programs import Account, Programs
-from ledgerkeep.policy.load import load_policies
+from ledgerkeep.policy.load import load_environment, load_policies
 
 POLICIES = load_policies(environment.POLICIES)
 PROMISED = [
@@ -125,3 +127,40 @@ def test_airflow_runs_nothing_unasked_and_tells_nobody(
     assert found["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
     assert found["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert "AWS_PROFILE" not in found
+
+
+def test_configuration_is_read_in_the_environments_own_account() -> None:
+    state = State()
+    found = environment.connections(state, POLICIES)
+    roles = set()
+    for policy in POLICIES:
+        name = f"AIRFLOW_CONN_LEDGERKEEP_{policy.environment.upper()}_CONFIGURATION"
+        extra = json.loads(found[name])["extra"]
+        assert extra["endpoint_url"] == f"http://127.0.0.1:{state.ports.aws}"
+        assert account_id(policy.environment) in extra["role_arn"]
+        roles.add(extra["role_arn"])
+    assert len(roles) == len(POLICIES)
+
+
+def test_tenants_and_repositories_lead_to_their_stand_in() -> None:
+    state = State()
+    found = environment.connections(state, POLICIES)
+    for service in ("AUTH0", "AUTH0_TEST", "DOCUSIGN", "SENDGRID", "REPOSITORIES"):
+        connection = json.loads(found[f"AIRFLOW_CONN_LEDGERKEEP_PRODUCTION_{service}"])
+        assert (connection["schema"], connection["port"]) == ("http", state.ports.saas), service
+        assert connection["password"], service
+
+
+def test_policies_are_run_with_the_places_of_this_machine(tmp_path: Path) -> None:
+    """All else is as it is shipped."""
+    placed = place_policies(environment.POLICIES, tmp_path, POLICIES)
+    for shipped in POLICIES:
+        here = load_environment(shipped.environment, placed)
+        assert here.configuration is not None
+        sources = here.configuration.sources
+        for repository in sources.repositories.repositories if sources.repositories else []:
+            assert repository.url.startswith(f"file://{tmp_path}/infrastructure/")
+        for plan in sources.terraform_state.plans if sources.terraform_state else []:
+            assert plan.directory.is_relative_to(tmp_path)
+        assert here.database == shipped.database
+        assert here.documents == shipped.documents
