@@ -66,8 +66,11 @@ def _addresses(policy: Policy, home: Path) -> dict[str, str]:
 
 
 def _make_repository(path: Path) -> None:
-    """A bare repository with a main branch and two releases; one that is there stays."""
-    if path.exists():
+    """A bare repository with a main branch and two releases; one that is there stays.
+
+    Without git there is none: the export of repositories says then what this machine lacks.
+    """
+    if path.exists() or shutil.which("git") is None:
         return
     unfinished = path.with_name(f"{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
