@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from moto.core import set_initial_no_auth_action_count
 
 from ledgerkeep.configuration.compare import compare
@@ -388,6 +389,28 @@ def test_whoever_writes_without_a_lock_in_the_last_moment_is_not_written_over(
     with pytest.raises(SourceChanged):
         source.apply(Change("update", key, seen, before[key]))
     assert infrastructure.get(key) == late
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(409, "ConditionalRequestConflict"), (404, "NoSuchKey")]
+)
+def test_whoever_writes_or_removes_at_the_same_moment_is_not_written_over(
+    source: Source, infrastructure: Infrastructure, status: int, code: str
+) -> None:
+    """As S3 answers it (conditional requests), which a store here never does: an event hook."""
+    before, key = contents(source), KEYS[0]
+    infrastructure.put(key, state(serial=4, lineage=f"lineage of {key}", password="planned"))
+    seen = contents(source)[key]
+
+    def conflict(params: dict[str, Any], **_: Any) -> Any:
+        if "If-Match" not in params["headers"]:
+            return None
+        refusal = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        return AWSResponse(params["url"], status, {}, None), refusal
+
+    source.store.s3.meta.events.register("before-call.s3.PutObject", conflict)  # type: ignore[attr-defined]
+    with pytest.raises(SourceChanged):
+        source.apply(Change("update", key, seen, before[key]))
 
 
 HELD = {

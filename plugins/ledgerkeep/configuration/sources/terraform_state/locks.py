@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 Ask = Callable[[str, Callable[[], Any]], Any]
 """(What is done, the request) → its answer; failures in our own words."""
 OPERATION = "LedgerkeepRecovery"
-TAKEN = ("ConditionalCheckFailedException", "PreconditionFailed")
+TAKEN = (
+    "ConditionalCheckFailedException",
+    "PreconditionFailed",
+    "ConditionalRequestConflict",  # somebody else's write was under way (S3, 409)
+)
 _NO_SUCH = ("NoSuchKey", "404")
 
 

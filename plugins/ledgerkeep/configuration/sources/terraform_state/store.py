@@ -116,7 +116,8 @@ class StateStore:
         }
         done = self._ask(
             f"write the state {self.path(key)}",
-            lambda: attempted(lambda: self.s3.put_object(**request), TAKEN),
+            # S3 says of an object that is gone that there is none, not that it is another.
+            lambda: attempted(lambda: self.s3.put_object(**request), (*TAKEN, *_GONE)),
         )
         return done is not None
 
