@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ledgerkeep.aws import refused_with
 from ledgerkeep.configuration.items import canonical
 from ledgerkeep.configuration.sources.security_groups.names import Names
 from ledgerkeep.configuration.sources.security_groups.network import Network, batches, tags_of
@@ -25,10 +26,16 @@ from ledgerkeep.configuration.sources.security_groups.rules import (
     permission,
     steps,
 )
-from ledgerkeep.errors import ConfigurationError
+from ledgerkeep.errors import AwsRefused, ConfigurationError
 
 _TOLD = 5
 """Of what uses a group so many are named."""
+_TO_EVERYWHERE: tuple[Mapping[str, Any], ...] = (
+    {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+    {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+)
+"""What EC2 lets a new group send; the second where its VPC has IPv6 (CreateSecurityGroup)."""
+_NOT_OPEN = "InvalidPermission.NotFound"
 
 
 def put_group(names: Names, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -136,9 +143,19 @@ def _make(names: Names, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     # EC2 may not know yet what it has just made (EC2 developer guide, Eventual consistency).
     waiter = network.ec2.get_waiter("security_group_exists")
     network.send(f"find the new group {name}", lambda: waiter.wait(GroupIds=[made["GroupId"]]))
-    # EC2 lets a new group send everything everywhere.
-    close_all(network, [made["GroupId"]])
+    for anything in _TO_EVERYWHERE:
+        _close_if_open(network, made["GroupId"], anything)
     return {**made, "Description": wanted["description"]}
+
+
+def _close_if_open(network: Network, group_id: str, permission: Mapping[str, Any]) -> None:
+    """By what it lets through: a rule made a moment ago may not be listed yet."""
+    request = {"GroupId": group_id, "IpPermissions": [permission]}
+    try:
+        _send(network, f"close egress of {group_id}", "revoke_security_group_egress", request)
+    except AwsRefused as refused:
+        if refused_with(refused) != _NOT_OPEN:
+            raise
 
 
 def _set_rules(names: Names, group_id: str, wanted: Mapping[str, Any]) -> list[str]:
