@@ -338,6 +338,16 @@ def test_a_missing_permission_is_named(aws: None) -> None:
     )
 
 
+def test_a_key_that_is_not_meant_is_not_looked_at(stock: Stock) -> None:
+    """Its own policy may let nobody see it; the stand-in always does, so an event hook looks."""
+    source, asked = stock.source_with(aliases=["alias/loan"]), list[str]()
+    stock.kms.client.meta.events.register(
+        "provide-client-params.kms.DescribeKey", lambda params, **_: asked.append(params["KeyId"])
+    )
+    assert set(_live(source)) == {stock.documents, stock.database}
+    assert sorted(asked) == sorted([stock.documents, stock.database])
+
+
 def test_a_throttled_export_is_tried_again_later(aws: None) -> None:
     account = open_account(policy_with(kms={}))
     kms = account.client("kms")
@@ -521,6 +531,9 @@ def test_a_grant_too_many_is_left_to_a_person_and_the_rest_is_done(stock: Stock)
     assert source.by_hand(left) == words
 
 
+REPLICA = {"type": "REPLICA", "primary": "eu-west-1", "replicas": ["eu-central-1"]}
+
+
 def _content(**changed: Any) -> dict[str, Any]:
     found = {
         "usage": "ENCRYPT_DECRYPT",
@@ -529,6 +542,7 @@ def _content(**changed: Any) -> dict[str, Any]:
         "key_store": "",
         "multi_region": {},
         "state": "Enabled",
+        "rotation": {},
         "grants": [],
         "description": "",
     }
@@ -553,6 +567,11 @@ def _content(**changed: Any) -> dict[str, Any]:
             {},
             {"state": "PendingDeletion"},
             "its deletion was scheduled: schedule it by hand if that is still meant",
+        ),
+        (
+            {"multi_region": REPLICA, "rotation": {"enabled": False}},
+            {"multi_region": REPLICA, "rotation": {"enabled": True, "days": 365}},
+            "set its rotation in eu-west-1, where its primary key is",
         ),
         ({"state": "PendingImport"}, {}, "import its key material again: KMS has none"),
         (

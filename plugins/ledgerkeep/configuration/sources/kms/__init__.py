@@ -64,7 +64,7 @@ class Kms(Source):
         """Every key that the policy means, by id."""
         aliases = self.api.aliases()
         originals = self.copies.originals(aliases) if self.copies else {}
-        for described in self.api.keys(aliases):
+        for described in self.api.keys(aliases, only=self._may_be_meant):
             key_id = str(described["KeyId"])
             named = aliases.get(key_id, [])
             if self.copies and key_id not in originals:
@@ -134,6 +134,14 @@ class Kms(Source):
             super().clear()
         else:
             self.copies.remove()
+
+    def _may_be_meant(self, aliases: list[str]) -> bool:
+        """Before its tags are known: only its own policy may let us see those."""
+        if self.copies:
+            return bool(self.copies.originals({"": aliases}))
+        if self.settings.tags or not self.settings.aliases:
+            return True
+        return self._is_meant(aliases, {})
 
     def _is_meant(self, aliases: list[str], tags: Mapping[str, str]) -> bool:
         if MARK in tags:

@@ -64,12 +64,17 @@ class Api:
                 found.setdefault(one["TargetKeyId"], []).append(one["AliasName"])
         return {key: sorted(names) for key, names in found.items()}
 
-    def keys(self, aliases: Mapping[str, list[str]]) -> Iterator[Described]:
-        """Keys that no service manages, in the order of their ids."""
+    def keys(
+        self, aliases: Mapping[str, list[str]], *, only: Callable[[list[str]], bool]
+    ) -> Iterator[Described]:
+        """Keys that no service manages, in the order of their ids.
+
+        :param only: whether a key with these aliases is looked at; another's policy may forbid it.
+        """
         every = {one["KeyId"] for one in self._list("list_keys", "Keys", at_once=1000)}
         managed = {key for key, names in aliases.items() if names[0].startswith(_OF_AWS)}
         for key_id in sorted(every - managed):
-            described = self.describe(key_id)
+            described = self.describe(key_id) if only(aliases.get(key_id, [])) else None
             if described is not None and described["KeyManager"] != _MANAGED:
                 yield described
 

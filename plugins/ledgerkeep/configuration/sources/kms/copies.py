@@ -110,7 +110,7 @@ class Copies:
     def remove(self) -> None:
         """Schedule the deletion of every copy, also of one that was made and not named any more."""
         aliases = self.api.aliases()
-        for described in self.api.keys(aliases):
+        for described in self.api.keys(aliases, only=self._may_be_ours):
             key_id = described["KeyId"]
             if self.api.tags(key_id).get(MARK) != self.label:
                 continue
@@ -121,6 +121,9 @@ class Copies:
                     f"remove {name}",
                     lambda name=name: self.api.kms.delete_alias(AliasName=name),  # type: ignore[misc]
                 )
+
+    def _may_be_ours(self, aliases: list[str]) -> bool:
+        return not aliases or bool(self.originals({"": aliases}))
 
     def _schedule(self, described: Described) -> None:
         """The copied policy may let nobody delete the key; it lets us set another policy."""

@@ -32,6 +32,8 @@ def within_reach(live: Content, wanted: Content) -> dict[str, Any]:
     found = {**wanted, **{name: live[name] for name in (*MADE_WITH, "multi_region")}}
     settable = live["state"] in _SETTABLE and wanted["state"] in ("Enabled", "Disabled")
     found["state"] = wanted["state"] if settable else live["state"]
+    if _is_replica(live):
+        found["rotation"] = live["rotation"]
     missing = [one for one in wanted["grants"] if one not in live["grants"]]
     found["grants"] = grants_in_order([*live["grants"], *missing])
     return found
@@ -52,6 +54,10 @@ def left_over(key: str, live: Content, wanted: Content) -> list[str]:
     ]
     if live["multi_region"] != wanted["multi_region"]:
         found.append(f"make or remove replicas so that it has {_regions(wanted)}")
+    if _is_replica(live) and live["rotation"] != wanted["rotation"]:
+        found.append(
+            f"set its rotation in {live['multi_region']['primary']}, where its primary key is"
+        )
     if within_reach(live, wanted)["state"] != wanted["state"]:
         found.append(_state(live["state"], wanted["state"]))
     found += [
@@ -69,6 +75,11 @@ def _state(live: str, wanted: str) -> str:
     if live == "PendingImport":
         return "import its key material again: KMS has none"
     return f"it is {live} and was {wanted}: see the key's page in the KMS console"
+
+
+def _is_replica(live: Content) -> bool:
+    """Its rotation is that of its primary key, and set there (EnableKeyRotation)."""
+    return live["multi_region"].get("type") == "REPLICA"  # type: ignore[no-any-return]
 
 
 def _regions(wanted: Content) -> str:
