@@ -1,6 +1,7 @@
 """Airflow connections as addresses and stores."""
 
 import json
+import logging
 
 import pytest
 
@@ -9,7 +10,12 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.sandbox.objectstore import ObjectStoreServer
 from ledgerkeep.errors import StoreAccessDenied
-from ledgerkeep.hooks.connections import open_policy_store, open_policy_vault, server_address
+from ledgerkeep.hooks.connections import (
+    open_policy_store,
+    open_policy_vault,
+    server_address,
+    source_access,
+)
 from ledgerkeep.policy.load import load_environment
 from ledgerkeep.policy.model import Policy, Vault
 from tests.conftest import ROOT
@@ -134,3 +140,24 @@ def with_vault(policy: Policy, vault: Vault) -> Policy:
     archive = policy.database.compliance_archive.model_copy(update={"vault": vault})
     database = policy.database.model_copy(update={"compliance_archive": archive})
     return policy.model_copy(update={"database": database})
+
+
+def test_requests_are_not_logged_on_a_worker_that_logs_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They hold the values of secrets."""
+    for name in ("botocore", "boto3", "httpx", "httpcore"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "level", logging.DEBUG)
+    root.manager._clear_cache()  # type: ignore[attr-defined]
+    source_access()
+    assert not logging.getLogger("botocore.endpoint").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("httpx").isEnabledFor(logging.DEBUG)
+    assert logging.getLogger("botocore").isEnabledFor(logging.INFO)
+
+
+def test_a_logger_that_says_less_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("botocore"), "level", logging.WARNING)
+    source_access()
+    assert logging.getLogger("botocore").level == logging.WARNING

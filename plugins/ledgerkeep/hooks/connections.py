@@ -7,6 +7,7 @@ as everywhere in Airflow, and credentials are refreshed while a long backup runs
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ledgerkeep.storage.s3 import S3Store
     from ledgerkeep.storage.vault import OpenVault
 
+_TELLING = ("botocore", "boto3", "httpx", "httpcore")
+"""Loggers that write requests, bodies and all, at DEBUG."""
 _NOT_LIBPQ = {"cursor", "iam", "aws_conn_id", "redshift", "sqlalchemy_scheme", "sqlalchemy_query"}
 
 
@@ -143,10 +146,14 @@ def open_client(service: str, connection_id: str, region: str) -> Any:
 def source_access() -> Access:
     """What sources of configuration reach, by the names of Airflow connections.
 
-    boto3 waits longer each time a service throttles, and slows down by itself.
+    boto3 waits longer each time a service throttles, and slows down by itself. Where a worker
+    logs everything, its clients are kept from writing their requests: secrets are in them.
     """
     from ledgerkeep.configuration.access import Access
 
+    for name in _TELLING:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
     return Access(client=_patient_client, login=_login)
 
 
