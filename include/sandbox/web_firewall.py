@@ -18,6 +18,7 @@ _IN_ARN = {
     "APP_RUNNER_SERVICE": ":apprunner:",
     "VERIFIED_ACCESS_INSTANCE": ":verified-access-instance/",
     "AMPLIFY": ":amplify:",
+    "AGENTCORE_GATEWAY": ":bedrock-agentcore:",
 }
 
 

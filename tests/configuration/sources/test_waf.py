@@ -412,8 +412,19 @@ def test_a_missing_permission_is_named(stock: Stock) -> None:
         "wafv2:Create*, wafv2:Update*, wafv2:Delete*, wafv2:AssociateWebACL, "
         "wafv2:DisassociateWebACL, wafv2:PutLoggingConfiguration, wafv2:TagResource and "
         "wafv2:UntagResource, and what the associated services want, such as "
-        "elasticloadbalancing:SetWebACL, to the identity of the connection"
+        "elasticloadbalancing:SetWebACL, and where logs go, such as logs:CreateLogDelivery and "
+        "logs:PutResourcePolicy, to the identity of the connection"
     )
+
+
+def test_a_kind_of_resource_that_the_region_does_not_have_is_passed_over(stock: Stock) -> None:
+    before = _live(stock.source)
+    stock.waf.refuse = lambda name, request: (
+        "WAFInvalidParameterException"
+        if name == "list_resources_for_web_acl" and request["ResourceType"] == "APP_RUNNER_SERVICE"
+        else ""
+    )
+    assert _live(stock.source) == before
 
 
 def test_a_throttled_export_is_tried_again_later(stock: Stock) -> None:

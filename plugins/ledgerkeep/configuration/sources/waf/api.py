@@ -24,6 +24,7 @@ WAITS = (1.0, 2.0, 4.0, 8.0, 8.0)
 STALE = "WAFOptimisticLockException"
 GONE = "WAFNonexistentItemException"
 _NOT_YET = "WAFUnavailableEntityException"
+_NOT_HERE = "WAFInvalidParameterException"
 _CONNECTION = "configuration.connection_id"
 _AT_ONCE = 100
 """The most that a page of WAF has."""
@@ -32,11 +33,16 @@ _DENIED = (
     "wafv2:Create*, wafv2:Update*, wafv2:Delete*, wafv2:AssociateWebACL, "
     "wafv2:DisassociateWebACL, wafv2:PutLoggingConfiguration, wafv2:TagResource and "
     "wafv2:UntagResource, and what the associated services want, such as "
-    "elasticloadbalancing:SetWebACL, to the identity of the connection"
+    "elasticloadbalancing:SetWebACL, and where logs go, such as logs:CreateLogDelivery and "
+    "logs:PutResourcePolicy, to the identity of the connection"
 )
 _HINTS = {
     "WAFAssociatedItemException": "a rule, a rule group or a resource still uses it: take it away "
     "there, and run this again",
+    "WAFLogDestinationPermissionIssueException": "allow what its destination wants, such as "
+    "logs:PutResourcePolicy or s3:PutBucketPolicy, to the identity of the connection",
+    "WAFExpiredManagedRuleGroupVersionException": "the version of a managed rule group that is "
+    "stored has expired: choose another by hand, and store a new version",
     _NOT_YET: "what it refers to is not there, or not yet: run this again in a minute",
 }
 RESOURCES = {
@@ -47,6 +53,7 @@ RESOURCES = {
         "COGNITO_USER_POOL",
         "APP_RUNNER_SERVICE",
         "VERIFIED_ACCESS_INSTANCE",
+        "AGENTCORE_GATEWAY",
     ),
     "CLOUDFRONT": ("AMPLIFY",),
 }
@@ -105,16 +112,21 @@ class Firewall:
 
     def resources(self, arn: str) -> list[str]:
         """ARNs of what a web ACL protects."""
-        found: set[str] = set()
-        for kind in RESOURCES[self.scope]:
+        return sorted({one for kind in RESOURCES[self.scope] for one in self._of_kind(arn, kind)})
+
+    def _of_kind(self, arn: str, kind: str) -> list[str]:
+        """None of a kind that the region, or the scope, does not have."""
+        request = {"WebACLArn": arn, "ResourceType": kind}
+        try:
             answer = self.send(
-                "list resources of a web acl",
-                "list_resources_for_web_acl",
-                WebACLArn=arn,
-                ResourceType=kind,
+                "list resources of a web acl", "list_resources_for_web_acl", **request
             )
-            found.update(answer.get("ResourceArns", []))
-        return sorted(found)
+        except AwsRefused as refused:
+            if refused_with(refused) == _NOT_HERE:
+                return []
+            raise
+        found: list[str] = answer.get("ResourceArns", [])
+        return found
 
     def send(self, what: str, operation: str, **request: Any) -> dict[str, Any]:
         """The answer to a request; what WAF does not know yet is waited for.
