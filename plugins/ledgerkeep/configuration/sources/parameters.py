@@ -195,8 +195,9 @@ def _content(
 
 def _must_be_made_anew(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """PutParameter changes no type, and makes no advanced parameter a standard one."""
-    is_downgrade = live["tier"] == "Advanced" and wanted["tier"] == "Standard"
-    return is_downgrade or live["type"] != wanted["type"]
+    is_downgrade = (live["tier"], wanted["tier"]) == ("Advanced", "Standard")
+    is_other = live["type"] != wanted["type"]
+    return is_downgrade or bool(is_other)
 
 
 def _request(name: str, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
