@@ -21,7 +21,7 @@ twice.
 
 from airflow.sdk import DAG
 
-from ledgerkeep.configuration.registry import source_names
+from ledgerkeep.configuration.registry import source_titles
 from ledgerkeep.operators.configuration_recovery_form import configuration_recovery_form
 from ledgerkeep.operators.configuration_recovery_steps import (
     carry_out,
@@ -31,7 +31,7 @@ from ledgerkeep.policy.load import load_policies
 
 for policy in load_policies():
     recovery = policy.configuration.recovery if policy.configuration else None
-    sources = source_names(policy)
+    sources = source_titles(policy)
     if recovery is None or not sources:
         continue
     with DAG(

@@ -10,8 +10,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 
 from ledgerkeep.configuration.recovery.form import FIELDS
-from ledgerkeep.configuration.registry import source_names
-from ledgerkeep.policy.configuration_families import family_of
+from ledgerkeep.configuration.registry import settings_of, source_names
 from ledgerkeep.policy.load import load_environment
 from tests.conftest import ROOT
 
@@ -131,8 +130,10 @@ def test_each_source_of_a_family_is_restored_and_its_place_removed(family: str) 
 
 
 def test_every_source_belongs_to_the_test_of_its_family() -> None:
-    for name in source_names(load_environment("production")):
-        assert [family for family in TESTS if name in TESTS[family]] == [family_of(name)]
+    policy = load_environment("production")
+    for name in source_names(policy):
+        family = settings_of(name, policy).family
+        assert [one for one in TESTS if name in TESTS[one]] == [family]
 
 
 def test_janitor_looks_for_places_that_were_left_behind() -> None:

@@ -35,6 +35,11 @@ def source_names(policy: Policy) -> list[str]:
     return [name for name in Sources.model_fields if getattr(sources, name) is not None]
 
 
+def source_titles(policy: Policy) -> dict[str, str]:
+    """Name → what a person calls it, of the sources that the policy names."""
+    return {name: settings_of(name, policy).title or name for name in source_names(policy)}
+
+
 def open_source(name: str, access: "Access", policy: Policy) -> "Source":
     """One source of a policy.
 

@@ -14,37 +14,19 @@ from airflow.sdk import Param
 from ledgerkeep.operators.dags import NAIVE_MOMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_NAMES = {
-    "auth0": "Auth0: the tenant's settings",
-    "docusign": "DocuSign: the account's settings",
-    "files": "configuration files",
-    "iam": "IAM: roles, policies, what is attached to what",
-    "kms": "KMS: keys' settings, never their material",
-    "manual_settings": "the register of manual settings",
-    "parameters": "Parameter Store",
-    "repositories": "infrastructure repositories",
-    "secrets": "Secrets Manager",
-    "security_groups": "security groups and their rules",
-    "sendgrid": "SendGrid: templates and settings",
-    "services": "services' environment variables",
-    "terraform_state": "Terraform state",
-    "waf": "WAF: web ACLs, IP sets, rule groups",
-}
-"""What a source is called where a person chooses it; any other by its name in the policy."""
+    from collections.abc import Mapping
 
 
-def configuration_recovery_form(sources: Sequence[str]) -> dict[str, Param]:
+def configuration_recovery_form(sources: Mapping[str, str]) -> dict[str, Param]:
     """The form.
 
-    :param sources: those that the policy names.
+    :param sources: name → what a person calls it, of those that the policy names.
     """
     return {
         "source": Param(
             type="string",
             enum=list(sources),
-            values_display={name: _NAMES.get(name, name) for name in sources},
+            values_display=dict(sources),
             title="What",
             description="One at a time. Recover what others refer to first: IAM before services, "
             "KMS keys before secrets.",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ledgerkeep.configuration.recovery.beside import RestoredBeside
     from ledgerkeep.configuration.source import Source
-    from ledgerkeep.policy.configuration_families import Family
+    from ledgerkeep.policy.configuration_sources import Family
     from ledgerkeep.policy.model import Policy, RestoreTest
 
 _OBJECTIVE = "accidental_deletion"

@@ -6,15 +6,24 @@ The name of a field of `Sources` is the name of the source's module below
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from ledgerkeep.policy.values import Duration, FileName, Name, PolicyModel
 
+Family = Literal["infrastructure", "application_configuration", "integration_configuration"]
+"""What a failure would need back together: the infrastructure and who may do what in it, what the
+application is told, and the services of others."""
+
 
 class ConfigurationSource(PolicyModel):
     """What all sources may say."""
+
+    title: ClassVar[str] = ""
+    """What a person calls it, where one is chosen."""
+    family: ClassVar[Family] = "application_configuration"
+    """The restore test that it belongs to."""
 
     connection_id: Name | None = Field(
         default=None, description="Of the service; null: configuration.connection_id."
@@ -34,6 +43,8 @@ ParameterPath = Annotated[str, Field(pattern=r"^/([A-Za-z0-9_.\-]+/)*$", max_len
 class ParameterStore(ConfigurationSource):
     """Parameters of Systems Manager's Parameter Store."""
 
+    title: ClassVar[str] = "Parameter Store"
+
     paths: Annotated[list[ParameterPath], Field(min_length=1)] = Field(
         description="Everything below them; each ends with a slash."
     )
@@ -44,6 +55,8 @@ SecretPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+=.@\-]+$", max_lengt
 
 class SecretsManager(ConfigurationSource):
     """Secrets of Secrets Manager."""
+
+    title: ClassVar[str] = "Secrets Manager"
 
     prefixes: Annotated[list[SecretPrefix], Field(min_length=1)] = Field(
         description="Every secret whose name begins with one of them."
@@ -65,6 +78,8 @@ VariablePattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?\-]{1,120}$")]
 
 class Services(ConfigurationSource):
     """Services of ECS, with their task definitions."""
+
+    title: ClassVar[str] = "services' environment variables"
 
     clusters: Annotated[list[EcsCluster], Field(min_length=1)]
     secret_names: list[VariablePattern] = Field(
@@ -117,6 +132,9 @@ class RequiredProtection(PolicyModel):
 class Repositories(ConfigurationSource):
     """Repositories of infrastructure code, whole."""
 
+    title: ClassVar[str] = "infrastructure repositories"
+    family: ClassVar[Family] = "infrastructure"
+
     connection_id: Name | None = Field(
         default=None, description="Of repositories that name none; null: without credentials."
     )
@@ -149,6 +167,9 @@ class StatePlan(PolicyModel):
 class TerraformState(ConfigurationSource):
     """State files of Terraform's s3 backend."""
 
+    title: ClassVar[str] = "Terraform state"
+    family: ClassVar[Family] = "infrastructure"
+
     bucket: Name
     region: Name | None = Field(default=None, description="Null: configuration.region.")
     prefixes: list[Annotated[str, Field(max_length=900)]] = Field(
@@ -177,6 +198,9 @@ IamPath = Annotated[str, Field(pattern=r"^/([\x21-\x7e]*/)?$", max_length=512)]
 class Iam(ConfigurationSource):
     """Roles, policies, groups, users and instance profiles of an account."""
 
+    title: ClassVar[str] = "IAM: roles, policies, what is attached to what"
+    family: ClassVar[Family] = "infrastructure"
+
     paths: Annotated[list[IamPath], Field(min_length=1)] = Field(
         default=["/"], description="Everything at them and below; each ends with a slash."
     )
@@ -197,6 +221,9 @@ WafName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,128}$")]
 class SecurityGroups(ConfigurationSource):
     """Security groups of EC2, with all their rules; without tags and VPCs, all of the region."""
 
+    title: ClassVar[str] = "security groups and their rules"
+    family: ClassVar[Family] = "infrastructure"
+
     tags: dict[Name, Name] = Field(
         default={}, description="Only groups that have all of these tags; * stands for anything."
     )
@@ -207,6 +234,9 @@ class SecurityGroups(ConfigurationSource):
 
 class KmsKeys(ConfigurationSource):
     """Settings of customer-managed keys; without aliases and tags, of all in the region."""
+
+    title: ClassVar[str] = "KMS: keys' settings, never their material"
+    family: ClassVar[Family] = "infrastructure"
 
     aliases: list[AliasPrefix] = Field(
         default=[], description="Keys that have an alias that begins with one of these."
@@ -223,6 +253,9 @@ class KmsKeys(ConfigurationSource):
 
 class WebFirewall(ConfigurationSource):
     """Web ACLs of WAF, and what they are made of."""
+
+    title: ClassVar[str] = "WAF: web ACLs, IP sets, rule groups"
+    family: ClassVar[Family] = "infrastructure"
 
     scopes: Annotated[list[Literal["REGIONAL", "CLOUDFRONT"]], Field(min_length=1)] = Field(
         default=["REGIONAL"], description="CLOUDFRONT is read in us-east-1, where WAF keeps it."
@@ -248,13 +281,22 @@ class ManagementApiSource(ConfigurationSource):
 class Auth0Tenant(ManagementApiSource):
     """A tenant of Auth0; login and password are an application's client id and secret."""
 
+    title: ClassVar[str] = "Auth0: the tenant's settings"
+    family: ClassVar[Family] = "integration_configuration"
+
 
 class DocusignAccount(ManagementApiSource):
     """An account of DocuSign; login is an integration key, the password its private RSA key."""
 
+    title: ClassVar[str] = "DocuSign: the account's settings"
+    family: ClassVar[Family] = "integration_configuration"
+
 
 class SendgridAccount(ManagementApiSource):
     """An account of SendGrid; the password is an API key."""
+
+    title: ClassVar[str] = "SendGrid: templates and settings"
+    family: ClassVar[Family] = "integration_configuration"
 
 
 FilePattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -281,6 +323,8 @@ class FilesInDirectory(PolicyModel):
 class ConfigurationFiles(ConfigurationSource):
     """Configuration files, in buckets and on the worker."""
 
+    title: ClassVar[str] = "configuration files"
+
     in_buckets: list[FilesInBucket] = []
     in_directories: list[FilesInDirectory] = []
     include: Annotated[list[FilePattern], Field(min_length=1)] = Field(
@@ -302,6 +346,8 @@ class ConfigurationFiles(ConfigurationSource):
 
 class ManualSettings(ConfigurationSource):
     """The register of what no program can set."""
+
+    title: ClassVar[str] = "the register of manual settings"
 
     file: FileName = Field(description="{file}.yaml in the worker's directory of registers.")
 
