@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.stub import Stubber
 
@@ -549,6 +550,34 @@ def test_the_default_rule_is_closed_although_it_is_not_listed_yet(stock: Stock) 
         ]
     )["SecurityGroups"]
     assert [one["IpPermissionsEgress"] for one in found] == [[]]
+
+
+def test_a_rule_that_is_still_listed_although_it_was_closed_hinders_nothing(stock: Stock) -> None:
+    """EC2 tells of a rule for a while after it was revoked; the stand-in is made to by event hooks:
+    it lists the rule, and refuses a request that names it."""
+    source: Any = stock.source
+    wanted = _live(source)
+    gone = "sgr-00000000000000000"
+    stock.ec2.authorize_security_group_egress(GroupId=stock.db, IpPermissions=[ANY])
+
+    def late(parsed: dict[str, Any], **_: Any) -> None:
+        rule = {"SecurityGroupRuleId": gone, "GroupId": stock.db, "IsEgress": True}
+        peer = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "CidrIpv4": "10.9.9.9/32"}
+        parsed["SecurityGroupRules"].append({**rule, **peer})
+
+    def refuse(params: dict[str, Any], **_: Any) -> Any:
+        if gone not in params["body"].values():
+            return None
+        refusal = {"Error": {"Code": "InvalidSecurityGroupRuleId.NotFound"}}
+        return AWSResponse(params["url"], 400, {}, None), refusal
+
+    events = source.network.ec2.meta.events
+    live = _live(source)["rules/loan/db"]
+    events.register("after-call.ec2.DescribeSecurityGroupRules", late)
+    events.register("before-call.ec2.RevokeSecurityGroupEgress", refuse)
+    source.apply(Change("update", "rules/loan/db", live, wanted["rules/loan/db"]))
+    events.unregister("after-call.ec2.DescribeSecurityGroupRules", late)
+    assert _live(source) == wanted
 
 
 def _remove_all(stock: Stock) -> None:

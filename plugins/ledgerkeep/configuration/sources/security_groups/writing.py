@@ -36,6 +36,7 @@ _TO_EVERYWHERE: tuple[Mapping[str, Any], ...] = (
 )
 """What EC2 lets a new group send; the second where its VPC has IPv6 (CreateSecurityGroup)."""
 _NOT_OPEN = "InvalidPermission.NotFound"
+_NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 
 
 def put_group(names: Names, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,13 +108,18 @@ def close_all(network: Network, group_ids: Iterable[str]) -> None:
 
 
 def _close(network: Network, group_id: str, direction: str, rule_ids: Sequence[str]) -> None:
-    if rule_ids:
-        _send(
-            network,
-            f"close {direction} of {group_id}",
-            f"revoke_security_group_{direction}",
-            {"GroupId": group_id, "SecurityGroupRuleIds": list(rule_ids)},
-        )
+    """A rule that was closed a moment ago may still be listed, and is refused with all others."""
+    if not rule_ids:
+        return
+    request = {"GroupId": group_id, "SecurityGroupRuleIds": list(rule_ids)}
+    operation = f"revoke_security_group_{direction}"
+    try:
+        _send(network, f"close {direction} of {group_id}", operation, request)
+    except AwsRefused as refused:
+        if refused_with(refused) != _NO_RULE:
+            raise
+        for one in rule_ids if len(rule_ids) > 1 else ():
+            _close(network, group_id, direction, [one])
 
 
 def listed(users: Sequence[str]) -> str:
