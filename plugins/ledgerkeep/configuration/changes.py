@@ -144,6 +144,6 @@ def open_queue(access: Access, policy: Policy) -> ChangeQueue:
 
 def _denied(name: str) -> str:
     return (
-        f"allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage on the queue {name} to "
-        f"the identity of the connection {_CONNECTION}"
+        f"allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage on the queue {name}, and "
+        f"kms:Decrypt on its key, to the identity of the connection {_CONNECTION}"
     )
