@@ -1,8 +1,8 @@
 """The lender's tenants at Auth0, DocuSign, SendGrid and GitHub, and who enters them.
 
 Each environment has one of its own, and one for tests, on one stand-in that speaks all these APIs.
-Its repositories on GitHub are the same for all. It keeps nothing on disk either; the secrets
-of the tenants' applications follow from the seed.
+Its repositories on GitHub are the same for all. It keeps nothing on disk either; ids and
+secrets of what it holds follow from the seed, so a restart makes the same again.
 
 `python -m include.sandbox.lender.saas --port 5001`, with these in the environment variables
 SANDBOX_ACCOUNT_SEED, SANDBOX_SAAS_SECRET and SANDBOX_DOCUSIGN_KEY.
@@ -10,15 +10,17 @@ SANDBOX_ACCOUNT_SEED, SANDBOX_SAAS_SECRET and SANDBOX_DOCUSIGN_KEY.
 
 import argparse
 import os
+import random
 import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
-from include.sandbox.lender.seed import secret_value
 from ledgerkeep.configuration.sources.repositories.github import slug_of
 from ledgerkeep.policy.load import load_policies
 from ledgerkeep.policy.model import Policy
@@ -110,7 +112,8 @@ def serve() -> None:
     seed, policies = os.environ[_SEED], load_policies(asked.policies)
     known = logins(policies, _FromEnvironment())
     slugs = {slug for policy in policies for slug, _ in repositories(policy)}
-    services = (*_stocked(known, seed), _github(known, slugs))
+    with _chance_from(seed):
+        services = (*_stocked(known), _github(known, slugs))
     SaasServer(*services, host=asked.host, port=asked.port).serve()
 
 
@@ -136,48 +139,52 @@ def _login(keys: Keys, service: str, connection: str, environment: str, is_test:
     return SaasLogin(*about, "apikey", f"SG.{connection}.{keys.saas_secret}")
 
 
-def _stocked(known: list[SaasLogin], seed: str) -> Iterator[Any]:
+@contextmanager
+def _chance_from(seed: str) -> Iterator[None]:
+    """Whatever ids and secrets the services make up while they are stocked follow from the seed."""
+    chance = random.Random(seed)
+    with (
+        patch("uuid.uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
+        patch("secrets.choice", chance.choice),
+        patch("secrets.token_hex", lambda size: chance.randbytes(size).hex()),
+        patch("secrets.token_urlsafe", lambda size: chance.randbytes(size).hex()),
+    ):
+        yield
+
+
+def _stocked(known: list[SaasLogin]) -> list[Any]:
     from include.sandbox.saas.auth0 import Auth0
     from include.sandbox.saas.docusign import DocuSign
     from include.sandbox.saas.sendgrid import SendGrid
 
-    tenants: dict[str, tuple[type[Any], Callable[[SaasLogin, str], Any]]] = {
+    tenants: dict[str, tuple[type[Any], Callable[[SaasLogin], Any]]] = {
         "auth0": (Auth0, _tenant),
         "docusign": (DocuSign, _integration),
         "sendgrid": (SendGrid, _account),
     }
-    for service, (kind, make) in tenants.items():
-        yield kind(*(make(one, seed) for one in known if one.service == service))
+    return [
+        kind(*(make(one) for one in known if one.service == service))
+        for service, (kind, make) in tenants.items()
+    ]
 
 
-def _tenant(one: SaasLogin, seed: str) -> Any:
+def _tenant(one: SaasLogin) -> Any:
     from include.sandbox.saas import stock_auth0
 
     make = stock_auth0.tenant if one.is_test else stock_auth0.lender
-    domain = one.extra["audience"].split("/")[2]
-    made = make(domain, one.login, one.password)
-    for client in made.of("/clients").values():
-        if client["client_id"] != one.login and "client_secret" in client:
-            client["client_secret"] = secret_value(seed, domain, client["name"])
-    return made
+    return make(one.extra["audience"].split("/")[2], one.login, one.password)
 
 
-def _integration(one: SaasLogin, _: str) -> Any:
+def _integration(one: SaasLogin) -> Any:
     from include.sandbox.saas import stock_docusign
     from include.sandbox.saas.docusign import Integration
 
     make = stock_docusign.account if one.is_test else stock_docusign.lender
-    user, made = one.extra["user_id"], make(one.extra["account_id"])
-    # Applications know templates by their ids, so these are the same after a restart.
-    for known, template in list(made.templates.items()):
-        id_ = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{made.id}/{template['name']}"))
-        made.templates[id_] = {**made.templates.pop(known), "templateId": id_}
-        for template_id, document in [key for key in made.documents if key[0] == known]:
-            made.documents[id_, document] = made.documents.pop((template_id, document))
-    return Integration(one.login, user, made, one.password)
+    made = make(one.extra["account_id"])
+    return Integration(one.login, one.extra["user_id"], made, one.password)
 
 
-def _account(one: SaasLogin, _: str) -> Any:
+def _account(one: SaasLogin) -> Any:
     from include.sandbox.saas import stock_sendgrid
 
     make = stock_sendgrid.account if one.is_test else stock_sendgrid.lender
