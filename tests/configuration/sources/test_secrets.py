@@ -402,6 +402,47 @@ def test_what_no_listing_tells_of_yet_is_read_and_cleared_by_name(
     assert contents(source) == original
 
 
+class Slow:
+    """A fake of our own: the stand-in, which does not know what was made for some requests."""
+
+    def __init__(self, manager: Any, looks: int) -> None:
+        self.manager = manager
+        self.looks = looks
+        self.made = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.manager, name)
+
+    def create_secret(self, **request: Any) -> Any:
+        self.made = True
+        return self.manager.create_secret(**request)
+
+    def describe_secret(self, SecretId: str) -> Any:
+        if self.made and self.looks:
+            self.looks -= 1
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeSecret")
+        return self.manager.describe_secret(SecretId=SecretId)
+
+
+def test_a_secret_just_made_is_waited_for(account: Account, source: Secrets) -> None:
+    wanted = contents(source)["loan/database"]
+    waited: list[float] = []
+    slow: Any = Slow(account.client("secretsmanager"), 2)
+    replace(source, manager=slow, sleep=waited.append).apply(
+        Change("create", "loan/new", None, wanted)
+    )
+    assert waited == [0.5, 1.0]
+    assert contents(source)["loan/new"] == wanted
+    never: Any = Slow(account.client("secretsmanager"), 99)
+    with pytest.raises(AwsRefused) as caught:
+        replace(source, manager=never, sleep=waited.append).apply(
+            Change("create", "loan/newer", None, wanted)
+        )
+    assert caught.value.message == (
+        "the secret loan/newer is gone again right after it was made or restored"
+    )
+
+
 def test_days_calculated_from_a_schedule_are_no_part_of_it(
     rotating: tuple[Secrets, RotatingManager],
 ) -> None:

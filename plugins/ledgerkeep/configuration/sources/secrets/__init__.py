@@ -16,6 +16,7 @@ UpdateSecretVersionStage, RotateSecret, DeleteSecret.)
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -53,6 +54,8 @@ Values = dict[tuple[str, str], Content]
 _AT_ONCE = 20
 """BatchGetSecretValue takes no more names."""
 _CONNECTION = "configuration.connection_id"
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between looking for what was just made (all operations are eventually consistent)."""
 _OWN = "ledgerkeep-restore-test/"
 """Names of isolated places begin with it; no secret of the account's own does."""
 _DENIED = (
@@ -91,6 +94,7 @@ class Secrets(Source):
     """Of an isolated one: put in front of every name; ends with a slash."""
     expected: frozenset[str] = frozenset()
     """Keys that are asked for by name where they are not listed."""
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     # -- reading
 
@@ -238,13 +242,16 @@ class Secrets(Source):
 
     def _read_plain(self, name: str) -> Mapping[str, Any]:
         """As the service has it, in an isolated place too."""
-        found = replace(self, place="")._read(name, {})
-        if found is None:
-            raise AwsRefused(
-                f"the secret {name} is gone again right after it was made or restored",
-                hint="somebody else deletes it; find out who before you try again",
-            )
-        return found
+        for wait in (*_WAITS, None):
+            found = replace(self, place="")._read(name, {})
+            if found is not None:
+                return found
+            if wait is not None:
+                self.sleep(wait)
+        raise AwsRefused(
+            f"the secret {name} is gone again right after it was made or restored",
+            hint="somebody else deletes it; find out who before you try again",
+        )
 
     def _create(self, name: str, wanted: Mapping[str, Any]) -> None:
         request: dict[str, Any] = {
