@@ -21,6 +21,8 @@ from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+# Thousands of machine images, made anew with every account of a test, and needed by none.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from include.sandbox import objectstore  # noqa: E402
 from include.sandbox.place import Place, prepare_place  # noqa: E402

@@ -87,3 +87,54 @@ def test_a_very_long_value_is_cut_and_its_length_told() -> None:
 def test_items_show_their_places_not_their_marks() -> None:
     lines = describe(Planned("create", "a", None, Item(key="a", content={"b": {"c": True}})))
     assert lines == ["a is missing, and would be created", "  + /b/c: true"]
+
+
+def test_one_more_element_at_the_top_of_a_list_is_one_line() -> None:
+    before = {"rules": [{"port": 443}, {"port": 5432}]}
+    after = {"rules": [{"cidr": "0.0.0.0/0", "port": 22}, *before["rules"]]}
+    assert _lines(before, after) == [
+        "the/key differs, and would be changed",
+        '  + /rules/0: {"cidr": "0.0.0.0/0", "port": 22}',
+    ]
+
+
+def test_one_element_that_differs_is_compared_inside() -> None:
+    before = {"rules": [{"port": 443, "from": "10.0.0.0/8"}, {"port": 5432}]}
+    after = {"rules": [{"port": 5432}, {"port": 443, "from": "0.0.0.0/0"}]}
+    assert _lines(before, after) == [
+        "the/key differs, and would be changed",
+        '  - /rules/1/from: "10.0.0.0/8"',
+        '  + /rules/1/from: "0.0.0.0/0"',
+    ]
+
+
+def test_another_order_alone_is_said() -> None:
+    assert _lines({"steps": ["a", "b"]}, {"steps": ["b", "a"]}) == [
+        "the/key differs, and would be changed",
+        "  ~ /steps: the same elements in another order",
+    ]
+
+
+def test_a_document_written_in_another_way_is_said() -> None:
+    assert _lines({"policy": '{"a": 1}'}, {"policy": '{"a":1}'}) == [
+        "the/key differs, and would be changed",
+        "  ~ /policy: the same, written in another way",
+    ]
+
+
+def test_secrets_inside_an_element_are_masked() -> None:
+    before = {"keys": [{"id": "a", "key": Secret("one")}]}
+    after = {"keys": [*before["keys"], {"id": "b", "key": Secret("two")}]}
+    assert _lines(before, after) == [
+        "the/key differs, and would be changed",
+        '  + /keys/1: {"id": "b", "key": "*** (secret)"}',
+    ]
+
+
+def test_a_value_that_becomes_an_object_shows_both_whole() -> None:
+    assert _lines({"a": "text"}, {"a": {"b": 1, "c": [2]}}) == [
+        "the/key differs, and would be changed",
+        '  - /a: "text"',
+        "  + /a/b: 1",
+        "  + /a/c/0: 2",
+    ]

@@ -61,8 +61,19 @@ def policy_with(**sources: Any) -> Policy:
         schedule=None,
         sources=Sources.model_validate(sources),
     )
-    production = load_environment("production")
-    return production.model_copy(update={"configuration": configuration})
+    return unlocked(load_environment("production")).model_copy(
+        update={"configuration": configuration}
+    )
+
+
+def unlocked(policy: Policy) -> Policy:
+    """The policy with no lock on configuration: what is locked has tests of its own."""
+    lock = policy.storage.object_lock
+    if lock is None:
+        return policy
+    open_lock = lock.model_copy(update={"configuration": None})
+    storage = policy.storage.model_copy(update={"object_lock": open_lock})
+    return policy.model_copy(update={"storage": storage})
 
 
 def write_policy(directory: Path, **configuration: Any) -> Path:
@@ -75,6 +86,7 @@ def write_policy(directory: Path, **configuration: Any) -> Path:
     for name in list(policy["restore_tests"]):
         if name.endswith(("infrastructure_recovery", "configuration_recovery")):
             del policy["restore_tests"][name]
+    policy["storage"]["object_lock"].pop("configuration")
     file = directory / "production.yaml"
     file.write_text(yaml.safe_dump(policy))
     return file
@@ -82,18 +94,23 @@ def write_policy(directory: Path, **configuration: Any) -> Path:
 
 def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Account:
     """The account of an active `mock_aws`."""
-    kms = boto3.client("kms", REGION)
+    kms = _session().client("kms", REGION)
     key = kms.create_key(Description="sealing")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=SEALING_KEY, TargetKeyId=key)
     access = Access(
-        # A client takes a second to make, and is the same for all.
-        client=cache(lambda service, _connection, region: boto3.client(service, region)),  # type: ignore[call-overload]
+        client=cache(lambda service, _connection, region: _session().client(service, region)),
         login=lambda connection: (logins or {})[connection],
     )
     store = MemoryStore()
     sealer = Sealer(SEALING_KEY, kms)
     marker = Marker(hash_key(store, policy, sealer))
     return Account(policy, access, store, Versions(store, policy, sealer), marker)
+
+
+@cache
+def _session() -> boto3.Session:
+    """One for all tests: reading what boto3 knows of a service takes most of a second."""
+    return boto3.Session("testing", "testing", region_name=REGION)
 
 
 @pytest.fixture
