@@ -32,7 +32,7 @@ SECRETS = {"a password": VALUE}
         html.escape(VALUE).encode(),
         repr({"password": VALUE}).encode(),
         VALUE.encode().hex().encode(),
-        gzip.compress(VALUE.encode()),
+        gzip.compress(VALUE.encode(), mtime=0),
         zstandard.compress(VALUE.encode()),
     ],
 )
