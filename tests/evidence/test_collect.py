@@ -54,7 +54,7 @@ def test_misspelt_contribution_is_refused() -> None:
     assert caught.value.message == "a task contributed evidence that does not fit: measurement"
     assert caught.value.hint == (
         "a contribution has these fields: recovery_point_ids, measurements, findings, scenario, "
-        "objective, criteria, facts, not_taken, versions"
+        "objective, criteria, facts, not_taken, passed_over, versions"
     )
 
 

@@ -89,6 +89,7 @@ def test_status_tells_a_server_that_was_killed(ours: Sandbox) -> None:
         "database runs",
         "metadata is down",
         "replica  is down",
+        "saas     is down",
         "store    is down",
     ]
 

@@ -4,6 +4,7 @@ For tests of sources: `aws` is an account that is empty. What moto only records 
 is used.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -94,11 +95,11 @@ def write_policy(directory: Path, **configuration: Any) -> Path:
 
 def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Account:
     """The account of an active `mock_aws`."""
-    kms = _session().client("kms", REGION)
+    kms = _client("kms", REGION)
     key = kms.create_key(Description="sealing")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=SEALING_KEY, TargetKeyId=key)
     access = Access(
-        client=cache(lambda service, _connection, region: _session().client(service, region)),
+        client=cache(lambda service, _connection, region: _client(service, region)),
         login=lambda connection: (logins or {})[connection],
     )
     store = MemoryStore()
@@ -107,10 +108,16 @@ def open_account(policy: Policy, logins: dict[str, Login] | None = None) -> Acco
     return Account(policy, access, store, Versions(store, policy, sealer), marker)
 
 
+def _client(service: str, region: str) -> Any:
+    """A client with the environment's credentials."""
+    session = _session(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    return session.client(service, region)  # type: ignore[call-overload]
+
+
 @cache
-def _session() -> boto3.Session:
+def _session(key: str, secret: str) -> boto3.Session:
     """One for all tests: reading what boto3 knows of a service takes most of a second."""
-    return boto3.Session("testing", "testing", region_name=REGION)
+    return boto3.Session(key, secret, region_name=REGION)
 
 
 @pytest.fixture
