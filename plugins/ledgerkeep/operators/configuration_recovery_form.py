@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import NAIVE_MOMENT
+from ledgerkeep.operators.dags import NAIVE_MOMENT, reason_param
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,12 +67,5 @@ def configuration_recovery_form(sources: Mapping[str, str]) -> dict[str, Param]:
             title="What happened",
             description="Decides which recovery objectives it is measured against.",
         ),
-        "reason": Param(
-            type="string",
-            minLength=10,
-            maxLength=500,
-            title="Reason",
-            description="For whoever approves it, and for the evidence: what happened, and the "
-            "incident's number. No passwords or personal data.",
-        ),
+        "reason": reason_param(),
     }

@@ -143,6 +143,20 @@ def deployment_param() -> Param:
     )
 
 
+def reason_param() -> Param:
+    """The field of a recovery's form that asks why; it has to be filled in."""
+    from ledgerkeep.recovery.form import SHORTEST_REASON
+
+    return Param(
+        type="string",
+        minLength=SHORTEST_REASON,
+        maxLength=500,
+        title="Reason",
+        description="For whoever approves it, and for the evidence: what happened, and the "
+        "incident's number. No passwords or personal data.",
+    )
+
+
 def _timetable(
     schedule: str | DeltaTriggerTimetable | None,
 ) -> CronTriggerTimetable | DeltaTriggerTimetable | None:

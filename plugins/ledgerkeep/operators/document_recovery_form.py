@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import optional_moment, optional_text
+from ledgerkeep.operators.dags import optional_moment, optional_text, reason_param
 
 
 def document_recovery_form() -> dict[str, Param]:
@@ -107,12 +107,5 @@ def document_recovery_form() -> dict[str, Param]:
             title="What happened",
             description="Decides which recovery objectives it is measured against.",
         ),
-        "reason": Param(
-            type="string",
-            minLength=10,
-            maxLength=500,
-            title="Reason",
-            description="For whoever approves it, and for the evidence: what happened, and the "
-            "incident's number. No passwords or personal data.",
-        ),
+        "reason": reason_param(),
     }

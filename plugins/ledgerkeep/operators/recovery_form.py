@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import NAIVE_MOMENT, optional_text
-from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN, SHORTEST_REASON
+from ledgerkeep.operators.dags import NAIVE_MOMENT, optional_text, reason_param
+from ledgerkeep.recovery.form import DESTINATION, LATEST_PROVEN
 
 _ID = r"^[A-Za-z0-9-]*$"
 
@@ -134,14 +134,7 @@ def _common() -> dict[str, Param]:
             title="What happened",
             description="Decides which recovery objectives it is measured against.",
         ),
-        "reason": Param(
-            type="string",
-            minLength=SHORTEST_REASON,
-            maxLength=500,
-            title="Reason",
-            description="For whoever approves it, and for the evidence: what happened, and the "
-            "incident's number. No passwords or personal data.",
-        ),
+        "reason": reason_param(),
         "destination": optional_text(
             pattern=DESTINATION,
             maxLength=200,

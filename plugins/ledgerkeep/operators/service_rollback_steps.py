@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from ledgerkeep.operators.dags import NAIVE_MOMENT
+from ledgerkeep.operators.dags import NAIVE_MOMENT, reason_param
 from ledgerkeep.operators.recovery_steps import recovery_dag_arguments
 from ledgerkeep.operators.service_rollback import (
     READABLE,
@@ -73,14 +73,7 @@ def service_rollback_form() -> dict[str, Param]:
             title="What happened",
             description="Decides which recovery objectives it is measured against.",
         ),
-        "reason": Param(
-            type="string",
-            minLength=10,
-            maxLength=500,
-            title="Reason",
-            description="For whoever approves it, and for the evidence: what happened, and the "
-            "incident's number. No passwords or personal data.",
-        ),
+        "reason": reason_param(),
     }
 
 

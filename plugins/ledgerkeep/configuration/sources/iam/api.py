@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledgerkeep.aws import ask, error_code, paged
+from ledgerkeep.aws import ask, paged, refused_with
 from ledgerkeep.errors import AwsRefused, ConfigurationError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Api:
         try:
             return self.send(operation, what, **request)
         except AwsRefused as refused:
-            if code_of(refused) == _GONE:
+            if refused_with(refused) == _GONE:
                 return None
             raise
 
@@ -67,7 +67,7 @@ class Api:
         try:
             self.send(operation, what, hints, **request)
         except AwsRefused as refused:
-            if code_of(refused) != _GONE:
+            if refused_with(refused) != _GONE:
                 raise
 
     def listed(self, operation: str, member: str, what: str, **request: Any) -> Iterator[Any]:
@@ -128,15 +128,11 @@ class Api:
         return f"allow iam:{action} to the identity of the connection"
 
 
-def code_of(refused: AwsRefused) -> str:
-    """The code that IAM gave its refusal; empty when it gave none."""
-    cause = refused.__cause__
-    return error_code(cause) if hasattr(cause, "response") else ""  # type: ignore[arg-type]
-
-
 def is_unknown_principal(refused: AwsRefused) -> bool:
     """Whether a trust policy was refused because of somebody it names, and not for its form."""
-    return code_of(refused) == "MalformedPolicyDocument" and "principal" in refused.hint.lower()
+    return (
+        refused_with(refused) == "MalformedPolicyDocument" and "principal" in refused.hint.lower()
+    )
 
 
 def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
