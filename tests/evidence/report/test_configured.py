@@ -103,6 +103,7 @@ def test_the_newest_version_and_when_it_was_compared_are_told_apart(month: Month
     assert (row.newest_id, row.newest_at, row.major) == (newest.id, SINCE + 2 * DAY, "release 7")
     assert row.looked_at == at + timedelta(seconds=60)
     assert (row.versions, row.made, row.items, row.secrets) == (2, 1, 12, 3)
+    assert row.title == "Parameter Store"
 
 
 def test_what_nobody_compared_in_the_period_is_said(month: Month) -> None:

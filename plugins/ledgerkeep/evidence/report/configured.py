@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ledgerkeep.catalog.models import ProofLevel
 from ledgerkeep.configuration.proof import ConfigurationProof
+from ledgerkeep.configuration.registry import settings_of
 from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.evidence.report.gather import Material, ShownVersion
 from ledgerkeep.evidence.report.model import ConfigurationRow
@@ -35,6 +36,7 @@ def _row(
     )
     return ConfigurationRow(
         source=source,
+        title=settings_of(source, material.policy).title or source,
         versions=len(shown),
         made=sum(
             material.period.since <= one.version.created_at < material.period.until for one in shown

@@ -207,6 +207,8 @@ class ConfigurationRow(Record):
     """One source of configuration that the policy names."""
 
     source: str
+    title: str
+    """What a person calls it."""
     versions: int
     """That are kept."""
     made: int
