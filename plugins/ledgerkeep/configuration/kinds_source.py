@@ -24,7 +24,6 @@ class KindsSource(Source):
         owner: Scope,
         place: Place,
         open_beside: Callable[[str], "KindsSource | None"],
-        why_no_place: str,
     ) -> None:
         """Nothing is asked yet.
 
@@ -34,7 +33,6 @@ class KindsSource(Source):
         self._all = list(kinds)
         self._registers, self._owner, self._place = registers, owner, place
         self._open_beside = open_beside
-        self.why_no_place = why_no_place  # type: ignore[misc] # of this policy, not of the class
 
     def scope(self) -> Scope:
         """The tenant, as the service itself says."""

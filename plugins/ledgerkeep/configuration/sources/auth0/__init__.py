@@ -37,6 +37,7 @@ class Auth0(KindsSource):
     """One tenant."""
 
     name = "auth0"
+    why_no_place = f"{_NO_TENANT}configuration.sources.auth0.test_connection_id"
 
     def __init__(
         self, tenant: Tenant, access: Access, settings: Auth0Tenant, policy: Policy
@@ -63,7 +64,6 @@ class Auth0(KindsSource):
             tenant.scope(policy.environment),
             tenant.place,
             open_beside,
-            f"{_NO_TENANT}configuration.sources.auth0.test_connection_id",
         )
 
     @classmethod

@@ -50,6 +50,10 @@ class Docusign(KindsSource):
     """One account."""
 
     name = "docusign"
+    why_no_place = (
+        "docusign has no isolated place within an account; name a test account's connection in "
+        "configuration.sources.docusign.test_connection_id"
+    )
 
     def __init__(
         self, account: Account, access: Access, settings: DocusignAccount, policy: Policy
@@ -71,8 +75,6 @@ class Docusign(KindsSource):
             account.scope(policy.environment),
             account.place,
             open_beside,
-            "docusign has no isolated place within an account; name a test account's connection in "
-            "configuration.sources.docusign.test_connection_id",
         )
 
 

@@ -63,6 +63,10 @@ class Sendgrid(KindsSource):
     """One account."""
 
     name = "sendgrid"
+    why_no_place = (
+        "sendgrid has no isolated place within an account; name a test account's connection in "
+        "configuration.sources.sendgrid.test_connection_id"
+    )
 
     def __init__(
         self, account: Account, access: Access, settings: SendgridAccount, policy: Policy
@@ -84,8 +88,6 @@ class Sendgrid(KindsSource):
             account.scope(policy.environment),
             account.place,
             open_beside,
-            "sendgrid has no isolated place within an account; name a test account's connection in "
-            "configuration.sources.sendgrid.test_connection_id",
         )
 
 
