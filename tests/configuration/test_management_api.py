@@ -8,7 +8,7 @@ import pytest
 
 from include.sandbox.saas.server import Reply, Request, SaasServer, Service, running
 from ledgerkeep.configuration.items import Secret
-from ledgerkeep.configuration.kinds import Place, Register, Shape, with_secrets
+from ledgerkeep.configuration.kinds import Shape, with_secrets
 from ledgerkeep.configuration.management_api import (
     ApiKey,
     Dialect,
@@ -17,6 +17,7 @@ from ledgerkeep.configuration.management_api import (
     masked,
     secrets_in,
 )
+from ledgerkeep.configuration.owner import Place, Register
 from ledgerkeep.errors import ConfigurationError, ServiceRefused, ServiceUnavailable
 
 

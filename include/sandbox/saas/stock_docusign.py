@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from include.sandbox.saas.docusign import Account, add_template
+from include.sandbox.saas.docusign_account import Account
+from include.sandbox.saas.docusign_templates import add_template
 
 LOGO = b"\x89PNG\r\n\x1a\n" + b"stand-in" * 40
 

@@ -6,44 +6,54 @@ found by its prefix and nothing else is touched; what has no place there is left
 reads the test's result.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Generic, Self, TypeVar
 
-from ledgerkeep.configuration.kinds import Kind, Place, Register, Single
+from ledgerkeep.configuration.kinds import Kind, Single
+from ledgerkeep.configuration.owner import Owner, Place
 from ledgerkeep.configuration.source import Change, Found, Known, Planned, Scope, Source
 from ledgerkeep.errors import ConfigurationError
+from ledgerkeep.policy.configuration_sources import ManagementApiSource
+
+OwnerT = TypeVar("OwnerT", bound=Owner)
 
 
-class KindsSource(Source):
+class KindsSource(Source, Generic[OwnerT]):
     """A source made of kinds."""
 
     def __init__(
         self,
-        kinds: Sequence[Kind],
-        registers: Collection[Register],
-        owner: Scope,
-        place: Place,
-        open_beside: Callable[[str], "KindsSource | None"],
+        owner: OwnerT,
+        open_test: Callable[[str, Place], OwnerT],
+        settings: ManagementApiSource,
+        environment: str,
     ) -> None:
-        """Nothing is asked yet.
+        """Ask whose it is.
 
-        :param kinds: what is referred to first.
-        :param open_beside: the source at a test tenant, its names behind a prefix.
+        :param open_test: opens the one for tests, by its connection and its names' place.
         """
-        self._all = list(kinds)
-        self._registers, self._owner, self._place = registers, owner, place
-        self._open_beside = open_beside
+        self.owner = owner
+        self._open_test, self._settings, self._environment = open_test, settings, environment
+        self._scope = owner.scope(environment)
+        self._all = self.kinds(owner)
+
+    @staticmethod
+    @abstractmethod
+    def kinds(owner: OwnerT) -> list[Kind]:
+        """All of them, what is referred to first."""
 
     def scope(self) -> Scope:
         """The tenant, as the service itself says."""
-        return self._owner
+        return self._scope
 
     def export(self, known: Mapping[str, str]) -> Iterator[Found | Known]:
         """Everything, kind by kind."""
-        for register in self._registers:
+        for register in self.owner.registers:
             register.forget()
         for kind in self._all:
-            if self._place.prefix and kind.why_not_beside:
+            if self.owner.place.prefix and kind.why_not_beside:
                 continue
             start = f"{kind.name}/"
             names = {
@@ -76,19 +86,27 @@ class KindsSource(Source):
     def by_hand(self, change: Planned) -> str:
         """What only a person can do; in an isolated place also what has none there."""
         kind, _name = self._kind_of(change.key)
-        if self._place.prefix and kind.why_not_beside:
+        if self.owner.place.prefix and kind.why_not_beside:
             return f"a restore test leaves {change.key} out: {kind.why_not_beside}"
         return kind.by_hand(change)
 
-    def beside(self, label: str) -> "KindsSource | None":
-        """The same kinds at the test tenant, their names behind the label."""
-        return self._open_beside(f"{label.lower()}-")
+    def beside(self, label: str) -> Self | None:
+        """The same kinds at the test tenant, their names behind the label.
+
+        :raises ConfigurationError: the test tenant is the original.
+        """
+        connection = self._settings.test_connection_id
+        if connection is None:
+            return None
+        test = self._open_test(connection, Place(f"{label.lower()}-"))
+        _refuse_same(self._scope, test.scope(self._environment), connection)
+        return type(self)(test, self._open_test, self._settings, self._environment)
 
     def clear(self) -> None:
         """Remove what has the label, what refers to others first."""
-        if not self._place.prefix:
+        if not self.owner.place.prefix:
             super().clear()
-        for register in self._registers:
+        for register in self.owner.registers:
             register.forget()
         for kind in reversed(self._all):
             if not kind.why_not_beside:
@@ -105,7 +123,7 @@ class KindsSource(Source):
         )
 
 
-def refuse_same(original: Scope, test: Scope, connection: str) -> None:
+def _refuse_same(original: Scope, test: Scope, connection: str) -> None:
     """See that a test tenant is not the tenant it stands beside.
 
     :raises ConfigurationError: it is.

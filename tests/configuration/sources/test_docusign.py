@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from include.sandbox.saas.docusign import AUDIENCE, Account, DocuSign, Integration, new_key
-from include.sandbox.saas.docusign import add_template as add
+from include.sandbox.saas.docusign import AUDIENCE, DocuSign, Integration, new_key
+from include.sandbox.saas.docusign_account import Account
+from include.sandbox.saas.docusign_templates import add_template as add
 from include.sandbox.saas.server import SaasServer, running
 from include.sandbox.saas.stock_docusign import account as empty_account
 from include.sandbox.saas.stock_docusign import lender

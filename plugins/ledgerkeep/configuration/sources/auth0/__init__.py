@@ -17,86 +17,66 @@ the connection itself uses is never deleted, nor is its secret exported.
 from collections.abc import Iterable
 
 from ledgerkeep.configuration.access import Access
-from ledgerkeep.configuration.kinds import Place
-from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
+from ledgerkeep.configuration.kinds import Kind
+from ledgerkeep.configuration.kinds_source import KindsSource
+from ledgerkeep.configuration.owner import Place
 from ledgerkeep.configuration.sources.auth0.kinds import kinds_of
 from ledgerkeep.configuration.sources.auth0.tenant import Tenant
 from ledgerkeep.errors import ServiceRefused
-from ledgerkeep.policy.configuration_sources import Auth0Tenant
+from ledgerkeep.policy.configuration_sources import ManagementApiSource
 from ledgerkeep.policy.model import Policy
 
-_NO_TENANT = "auth0 has no isolated place within a tenant; name a test tenant's connection in "
 
-
-def open_source(access: Access, settings: Auth0Tenant, policy: Policy) -> "Auth0":
+def open_source(access: Access, settings: ManagementApiSource, policy: Policy) -> "Auth0":
     """The tenant of a policy."""
-    return Auth0.open(access, settings, policy)
+    patience = settings.patience.total_seconds()
+    login = access.login(settings.connection_id)
+    tenant = Tenant(login, settings.connection_id, patience, Place())
+
+    def open_test(connection: str, place: Place) -> Tenant:
+        return Tenant(access.login(connection), connection, patience, place, tenant)
+
+    return Auth0(tenant, open_test, settings, policy.environment)
 
 
-class Auth0(KindsSource):
+class Auth0(KindsSource[Tenant]):
     """One tenant."""
 
     name = "auth0"
-    why_no_place = f"{_NO_TENANT}configuration.sources.auth0.test_connection_id"
+    why_no_place = (
+        "auth0 has no isolated place within a tenant; name a test tenant's connection in "
+        "configuration.sources.auth0.test_connection_id"
+    )
 
-    def __init__(
-        self, tenant: Tenant, access: Access, settings: Auth0Tenant, policy: Policy
-    ) -> None:
-        """Nothing is asked yet but for a token."""
-        self.tenant = tenant
-
-        def open_beside(prefix: str) -> "Auth0 | None":
-            if settings.test_connection_id is None:
-                return None
-            test = Tenant(
-                access.login(settings.test_connection_id),
-                settings.test_connection_id,
-                settings.patience.total_seconds(),
-                Place(prefix),
-                tenant,
-            )
-            refuse_same(self.scope(), test.scope(policy.environment), settings.test_connection_id)
-            return Auth0(test, access, settings, policy)
-
-        super().__init__(
-            kinds_of(tenant),
-            tenant.registers,
-            tenant.scope(policy.environment),
-            tenant.place,
-            open_beside,
-        )
-
-    @classmethod
-    def open(cls, access: Access, settings: Auth0Tenant, policy: Policy) -> "Auth0":
-        """Production's tenant, names as they are."""
-        patience = settings.patience.total_seconds()
-        login = access.login(settings.connection_id)
-        return cls(Tenant(login, settings.connection_id, patience), access, settings, policy)
+    @staticmethod
+    def kinds(owner: Tenant) -> list[Kind]:
+        """Those of `kinds_of`."""
+        return kinds_of(owner)
 
     def settled(self, keys: Iterable[str]) -> list[str]:
         """Applications that work for themselves get a token; actions are built."""
         touched = set(keys)
         found: list[str] = []
-        for name in self.tenant.clients.rows():
-            if f"client/{self.tenant.place.inward(name)}" in touched:
+        for name in self.owner.clients.rows():
+            if f"client/{self.owner.place.inward(name)}" in touched:
                 found += self._token_trouble(name)
-        for name, row in self.tenant.actions.rows().items():
+        for name, row in self.owner.actions.rows().items():
             failed = row.get("status") == "failed"
-            if failed and f"action/{self.tenant.place.inward(name)}" in touched:
+            if failed and f"action/{self.owner.place.inward(name)}" in touched:
                 found.append(f"the action {name} could not be built")
         return found
 
     def _token_trouble(self, name: str) -> list[str]:
-        row = self.tenant.clients.rows()[name]
+        row = self.owner.clients.rows()[name]
         granted = [
             one["audience"]
-            for one in self.tenant.grants.rows().values()
+            for one in self.owner.grants.rows().values()
             if one["client_id"] == row["client_id"]
         ]
         if "client_credentials" not in row.get("grant_types", ()) or not granted:
             return []
         try:
-            self.tenant.token_for(row, sorted(granted)[0])
+            self.owner.token_for(row, sorted(granted)[0])
         except ServiceRefused as problem:
             return [f"the application {name} gets no token: {problem.message}"]
         return []

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import Kind, Listed, Place, Row, Shape, with_secrets
+from ledgerkeep.configuration.kinds import Kind, Listed, Shape, with_secrets
+from ledgerkeep.configuration.owner import Place, Row
 from ledgerkeep.configuration.source import Change, Found, Known, Planned
 from ledgerkeep.configuration.sources.auth0.tenant import Tenant
 

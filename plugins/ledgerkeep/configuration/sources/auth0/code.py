@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import Kind, Listed, Row, Shape
+from ledgerkeep.configuration.kinds import Kind, Listed, Shape
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change, Found, Known, Planned
 from ledgerkeep.configuration.sources.auth0.tenant import Tenant
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ledgerkeep.configuration.kinds import LEADS_OUT, ONLY_ONE, Kind, Listed, Row, Shape
+from ledgerkeep.configuration.kinds import LEADS_OUT, ONLY_ONE, Kind, Listed, Shape
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change, Found, Known, Planned
 from ledgerkeep.configuration.sources.auth0.access import SECRET
 from ledgerkeep.configuration.sources.auth0.tenant import Tenant

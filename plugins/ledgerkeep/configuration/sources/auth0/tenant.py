@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 from ledgerkeep.configuration.access import Login
 from ledgerkeep.configuration.grants import ClientCredentials
-from ledgerkeep.configuration.kinds import Place, Register, Row
 from ledgerkeep.configuration.management_api import Dialect, ManagementApi
+from ledgerkeep.configuration.owner import Owner, Place, Register, Row
 from ledgerkeep.configuration.source import Scope
 
 _AT_ONCE = 100
 _EXPECTED = "expected any of:"
 
 
-class Tenant:
+class Tenant(Owner):
     """One tenant, by one application of it."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Tenant:
         login: Login,
         connection: str,
         patience: float,
-        place: Place = Place(),  # noqa: B008 - frozen
+        place: Place,
         original: "Tenant | None" = None,
     ) -> None:
         """Nothing is asked yet.
@@ -66,11 +66,6 @@ class Tenant:
             "actions of auth0", lambda: self.pages("/actions/actions", "actions")
         )
         self.log_streams = Register("log streams of auth0", lambda: self.all("/log-streams"))
-
-    @property
-    def registers(self) -> list[Register]:
-        """All of them, to be listed anew."""
-        return [one for one in vars(self).values() if isinstance(one, Register)]
 
     def scope(self, environment: str) -> Scope:
         """Whose it is; Auth0 refuses the token where the API is not of the tenant.

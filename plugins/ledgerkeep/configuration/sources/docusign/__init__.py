@@ -16,8 +16,9 @@ from collections.abc import Mapping
 
 from ledgerkeep.configuration.access import Access
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import LEADS_OUT, Derived, Kind, Place, ids
-from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
+from ledgerkeep.configuration.kinds import LEADS_OUT, Derived, Kind, ids
+from ledgerkeep.configuration.kinds_source import KindsSource
+from ledgerkeep.configuration.owner import Place
 from ledgerkeep.configuration.source import Planned
 from ledgerkeep.configuration.sources.docusign.account import Account
 from ledgerkeep.configuration.sources.docusign.people import (
@@ -33,20 +34,22 @@ from ledgerkeep.configuration.sources.docusign.settings import (
     CustomFields,
 )
 from ledgerkeep.configuration.sources.docusign.templates import Templates
-from ledgerkeep.policy.configuration_sources import DocusignAccount
+from ledgerkeep.policy.configuration_sources import ManagementApiSource
 from ledgerkeep.policy.model import Policy
 
 
-def open_source(access: Access, settings: DocusignAccount, policy: Policy) -> "Docusign":
+def open_source(access: Access, settings: ManagementApiSource, policy: Policy) -> "Docusign":
     """The account of a policy."""
     patience = settings.patience.total_seconds()
-    account = Account(
-        access.login(settings.connection_id), settings.connection_id, patience, Place()
-    )
-    return Docusign(account, access, settings, policy)
+
+    def open_account(connection: str, place: Place) -> Account:
+        return Account(access.login(connection), connection, patience, place)
+
+    account = open_account(settings.connection_id, Place())
+    return Docusign(account, open_account, settings, policy.environment)
 
 
-class Docusign(KindsSource):
+class Docusign(KindsSource[Account]):
     """One account."""
 
     name = "docusign"
@@ -55,47 +58,25 @@ class Docusign(KindsSource):
         "configuration.sources.docusign.test_connection_id"
     )
 
-    def __init__(
-        self, account: Account, access: Access, settings: DocusignAccount, policy: Policy
-    ) -> None:
-        """Nothing more is asked yet."""
-
-        def open_beside(prefix: str) -> "Docusign | None":
-            connection = settings.test_connection_id
-            if connection is None:
-                return None
-            patience = settings.patience.total_seconds()
-            test = Account(access.login(connection), connection, patience, Place(prefix))
-            refuse_same(self.scope(), test.scope(policy.environment), connection)
-            return Docusign(test, access, settings, policy)
-
-        super().__init__(
-            _kinds(account),
-            account.registers,
-            account.scope(policy.environment),
-            account.place,
-            open_beside,
-        )
-
-
-def _kinds(account: Account) -> list[Kind]:
-    """All of them; what is referred to first."""
-    return [
-        *(
-            AccountSettings(account, name)
-            for name in ("account", "password-rules", "notifications", "tabs", "envelope-purge")
-        ),
-        Brands(account),
-        CustomFields(account),
-        PermissionProfiles(account),
-        Groups(account),
-        GroupMembers(account),
-        SigningGroups(account),
-        Templates(account),
-        ids("template-id", account.templates, "template"),
-        ConnectConfigurations(account),
-        Derived("connect-hmac", lambda: _signed(account), _hmac_words, LEADS_OUT),
-    ]
+    @staticmethod
+    def kinds(owner: Account) -> list[Kind]:
+        """All of them; what is referred to first."""
+        return [
+            *(
+                AccountSettings(owner, name)
+                for name in ("account", "password-rules", "notifications", "tabs", "envelope-purge")
+            ),
+            Brands(owner),
+            CustomFields(owner),
+            PermissionProfiles(owner),
+            Groups(owner),
+            GroupMembers(owner),
+            SigningGroups(owner),
+            Templates(owner),
+            ids("template-id", owner.templates, "template"),
+            ConnectConfigurations(owner),
+            Derived("connect-hmac", lambda: _signed(owner), _hmac_words, LEADS_OUT),
+        ]
 
 
 def _signed(account: Account) -> Mapping[str, Mapping[str, Content]]:

@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 
 from ledgerkeep.configuration.access import Login
 from ledgerkeep.configuration.grants import JwtGrant
-from ledgerkeep.configuration.kinds import Listed, Place, Register, Row
+from ledgerkeep.configuration.kinds import Listed
 from ledgerkeep.configuration.management_api import Dialect, ManagementApi
+from ledgerkeep.configuration.owner import Owner, Place, Register, Row
 from ledgerkeep.configuration.source import Scope
 from ledgerkeep.errors import ServiceRefused
 
 _AT_ONCE = 100
 
 
-class Account:
+class Account(Owner):
     """One account, in the name of one user of it."""
 
     def __init__(self, login: Login, connection: str, patience: float, place: Place) -> None:
@@ -83,11 +84,6 @@ class Account:
             lambda: self.all("/connect", "configurations"),
             id_="connectId",
         )
-
-    @property
-    def registers(self) -> list[Register]:
-        """All of them, to be listed anew."""
-        return [one for one in vars(self).values() if isinstance(one, Register)]
 
     def scope(self, environment: str) -> Scope:
         """Whose it is."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import Kind, Listed, Row, Shape
+from ledgerkeep.configuration.kinds import Kind, Listed, Shape
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change, Found, Known
 from ledgerkeep.configuration.sources.docusign.account import Account, Plural, cleaned
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import LEADS_OUT, Listed, Row, Shape, Single
+from ledgerkeep.configuration.kinds import LEADS_OUT, Listed, Shape, Single
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change
 from ledgerkeep.configuration.sources.docusign.account import Account, cleaned
 

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from ledgerkeep.configuration.items import Content, opened
-from ledgerkeep.configuration.kinds import Kind, Row, with_secrets
+from ledgerkeep.configuration.kinds import Kind, with_secrets
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Attachment, Change, Found, Known
 from ledgerkeep.configuration.sources.docusign.account import Account, cleaned
 from ledgerkeep.configuration.sources.docusign.settings import SECRET

@@ -15,16 +15,10 @@ from typing import Any
 
 from ledgerkeep.configuration.access import Access
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import (
-    LEADS_OUT,
-    Derived,
-    Kind,
-    Place,
-    Shape,
-    Single,
-    ids,
-)
-from ledgerkeep.configuration.kinds_source import KindsSource, refuse_same
+from ledgerkeep.configuration.kinds import LEADS_OUT, Derived, Kind, Shape, Single, ids
+from ledgerkeep.configuration.kinds_source import KindsSource
+from ledgerkeep.configuration.management_api import ManagementApi
+from ledgerkeep.configuration.owner import Place
 from ledgerkeep.configuration.source import Planned
 from ledgerkeep.configuration.sources.sendgrid.account import Account
 from ledgerkeep.configuration.sources.sendgrid.sending import (
@@ -35,7 +29,7 @@ from ledgerkeep.configuration.sources.sendgrid.sending import (
     VerifiedSenders,
 )
 from ledgerkeep.configuration.sources.sendgrid.templates import Templates
-from ledgerkeep.policy.configuration_sources import SendgridAccount
+from ledgerkeep.policy.configuration_sources import ManagementApiSource
 from ledgerkeep.policy.model import Policy
 
 _MAIL = (
@@ -51,15 +45,18 @@ _MAILBOX = "SendGrid would write to its address"
 _TOLD_ONLY = Shape(left_out=frozenset({"enable_text"}))
 
 
-def open_source(access: Access, settings: SendgridAccount, policy: Policy) -> "Sendgrid":
+def open_source(access: Access, settings: ManagementApiSource, policy: Policy) -> "Sendgrid":
     """The account of a policy."""
     patience = settings.patience.total_seconds()
-    login = access.login(settings.connection_id)
-    account = Account(login, settings.connection_id, patience, Place())
-    return Sendgrid(account, access, settings, policy)
+
+    def open_account(connection: str, place: Place) -> Account:
+        return Account(access.login(connection), connection, patience, place)
+
+    account = open_account(settings.connection_id, Place())
+    return Sendgrid(account, open_account, settings, policy.environment)
 
 
-class Sendgrid(KindsSource):
+class Sendgrid(KindsSource[Account]):
     """One account."""
 
     name = "sendgrid"
@@ -68,60 +65,34 @@ class Sendgrid(KindsSource):
         "configuration.sources.sendgrid.test_connection_id"
     )
 
-    def __init__(
-        self, account: Account, access: Access, settings: SendgridAccount, policy: Policy
-    ) -> None:
-        """Ask whose the key is."""
-
-        def open_beside(prefix: str) -> "Sendgrid | None":
-            connection = settings.test_connection_id
-            if connection is None:
-                return None
-            patience = settings.patience.total_seconds()
-            test = Account(access.login(connection), connection, patience, Place(prefix))
-            refuse_same(self.scope(), test.scope(policy.environment), connection)
-            return Sendgrid(test, access, settings, policy)
-
-        super().__init__(
-            _kinds(account),
-            account.registers,
-            account.scope(policy.environment),
-            account.place,
-            open_beside,
-        )
+    @staticmethod
+    def kinds(owner: Account) -> list[Kind]:
+        """All of them; nothing refers to anything."""
+        api = owner.api
+        return [
+            *(_mail_setting(api, one) for one in _MAIL),
+            *(_tracking_setting(api, one) for one in _TRACKING),
+            UnsubscribeGroups(owner),
+            Templates(owner),
+            ids("template-id", owner.templates, "template"),
+            VerifiedSenders(owner),
+            Derived("sender-confirmed", lambda: _confirmed(owner), _confirm_words, _MAILBOX),
+            Derived("domain", lambda: _domains(owner), _domain_words, "it needs DNS"),
+            InboundParse(owner),
+            EventWebhooks(owner),
+            Derived("event-webhook-key", lambda: _webhook_keys(owner), _webhook_words, LEADS_OUT),
+            ApiKeys(owner),
+        ]
 
 
-def _kinds(account: Account) -> list[Kind]:
-    """All of them; nothing refers to anything."""
-    api = account.api
-    return [
-        *(
-            Single(
-                api, f"mail-setting/{one}", f"/mail_settings/{one}", scope=f"mail_settings.{one}"
-            )
-            for one in _MAIL
-        ),
-        *(
-            Single(
-                api,
-                f"tracking-setting/{one}",
-                f"/tracking_settings/{one}",
-                _TOLD_ONLY,
-                scope=f"tracking_settings.{one}",
-            )
-            for one in _TRACKING
-        ),
-        UnsubscribeGroups(account),
-        Templates(account),
-        ids("template-id", account.templates, "template"),
-        VerifiedSenders(account),
-        Derived("sender-confirmed", lambda: _confirmed(account), _confirm_words, _MAILBOX),
-        Derived("domain", lambda: _domains(account), _domain_words, "it needs DNS"),
-        InboundParse(account),
-        EventWebhooks(account),
-        Derived("event-webhook-key", lambda: _webhook_keys(account), _webhook_words, LEADS_OUT),
-        ApiKeys(account),
-    ]
+def _mail_setting(api: ManagementApi, name: str) -> Single:
+    scope = f"mail_settings.{name}"
+    return Single(api, f"mail-setting/{name}", f"/mail_settings/{name}", scope=scope)
+
+
+def _tracking_setting(api: ManagementApi, name: str) -> Single:
+    scope, path = f"tracking_settings.{name}", f"/tracking_settings/{name}"
+    return Single(api, f"tracking-setting/{name}", path, _TOLD_ONLY, scope=scope)
 
 
 def _confirmed(account: Account) -> Mapping[str, Mapping[str, Content]]:

@@ -9,15 +9,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ledgerkeep.configuration.access import Login
-from ledgerkeep.configuration.kinds import Place, Register, Row
 from ledgerkeep.configuration.management_api import ApiKey, Dialect, ManagementApi
+from ledgerkeep.configuration.owner import Owner, Place, Register, Row
 from ledgerkeep.configuration.source import Scope
 
 _AT_ONCE = 50
 _TEMPLATES_AT_ONCE = 200
 
 
-class Account:
+class Account(Owner):
     """One account, by one API key of it."""
 
     def __init__(self, login: Login, connection: str, patience: float, place: Place) -> None:
@@ -48,11 +48,6 @@ class Account:
             "hostname",
         )
         self.keys = Register("API keys of sendgrid", self._keys, id_="api_key_id")
-
-    @property
-    def registers(self) -> list[Register]:
-        """All of them, to be listed anew."""
-        return [one for one in vars(self).values() if isinstance(one, Register)]
 
     def scope(self, environment: str) -> Scope:
         """Whose it is, as the key's own account says.

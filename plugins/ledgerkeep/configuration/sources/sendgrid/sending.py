@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledgerkeep.configuration.items import Content
-from ledgerkeep.configuration.kinds import LEADS_OUT, Listed, Row, Shape
+from ledgerkeep.configuration.kinds import LEADS_OUT, Listed, Shape
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change, Planned
 from ledgerkeep.configuration.sources.sendgrid.account import Account
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ledgerkeep.configuration.items import canonical
-from ledgerkeep.configuration.kinds import Kind, Row
+from ledgerkeep.configuration.kinds import Kind
+from ledgerkeep.configuration.owner import Row
 from ledgerkeep.configuration.source import Change, Found, Known
 from ledgerkeep.configuration.sources.sendgrid.account import Account
 
