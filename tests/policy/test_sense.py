@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from ledgerkeep.errors import PolicyError
+from ledgerkeep.policy.document import FieldPath
 from ledgerkeep.policy.load import load_policy
-from ledgerkeep.policy.model import ObjectLock, RestoreTest
+from ledgerkeep.policy.model import ObjectLock
 from ledgerkeep.policy.sense import contradictions
+from ledgerkeep.policy.values import PolicyModel
 from tests.policy.support import POLICIES, broken, line_of
 
 
@@ -179,28 +181,6 @@ def test_wal_figures_and_tests_need_wal_shipping(tmp_path: Path) -> None:
     )
 
 
-def test_documents_are_compared_only_with_rows_that_the_policy_names() -> None:
-    policy = load_policy(POLICIES / "staging.yaml")
-    documents = policy.documents.model_copy(update={"rows": None})
-    found = contradictions(policy.model_copy(update={"documents": documents}))
-    words = "a comparison with rows that the policy does not name"
-    assert found == [
-        (("documents", "metadata_consistency"), words, "documents.rows"),
-        (("restore_tests", "one_moment_recovery"), words, "documents.rows"),
-    ]
-
-
-def test_one_moment_for_both_needs_wal() -> None:
-    policy = load_policy(POLICIES / "staging.yaml")
-    database = policy.database.model_copy(update={"wal_shipping": None})
-    found = contradictions(policy.model_copy(update={"database": database}))
-    assert (
-        ("restore_tests", "one_moment_recovery"),
-        "a recovery to a moment without WAL",
-        "database.wal_shipping",
-    ) in found
-
-
 def test_configuration_is_tested_only_where_the_policy_names_a_source_of_the_family() -> None:
     policy = load_policy(POLICIES / "production.yaml")
     assert policy.configuration is not None
@@ -215,13 +195,34 @@ def test_configuration_is_tested_only_where_the_policy_names_a_source_of_the_fam
     ]
 
 
-def test_unreadable_schedule_of_a_configuration_test_is_refused() -> None:
+def with_every_schedule(
+    section: PolicyModel, schedule: str, path: FieldPath = ()
+) -> list[FieldPath]:
+    """Set every schedule of a policy; where they are."""
+    found: list[FieldPath] = []
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, PolicyModel):
+            found += with_every_schedule(value, schedule, (*path, name))
+        elif name == "schedule":
+            section.__dict__[name] = schedule
+            found.append((*path, name))
+    return found
+
+
+def test_unreadable_schedule_is_refused_wherever_it_is() -> None:
     policy = load_policy(POLICIES / "production.yaml")
-    test = RestoreTest(schedule="0 6 31 2 *")
-    tests = policy.restore_tests.model_copy(update={"infrastructure_recovery": test})
-    (found,) = contradictions(policy.model_copy(update={"restore_tests": tests}))
-    assert found[0] == ("restore_tests", "infrastructure_recovery", "schedule")
-    assert found[1] == "'0 6 31 2 *', which never comes true"
+    everywhere = with_every_schedule(policy, "0 6 31 2 *")
+    assert ("configuration", "schedule") in everywhere
+    assert ("documents", "protection", "schedule") in everywhere
+    assert contradictions(policy) == [
+        (
+            path,
+            "'0 6 31 2 *', which never comes true",
+            "minute hour day-of-month month day-of-week, in UTC, such as 0 1 * * *",
+        )
+        for path in everywhere
+    ]
 
 
 def test_wal_without_a_full_backup_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from ledgerkeep.policy.configuration_families import FAMILIES, sources_of
 from ledgerkeep.policy.configuration_sense import configuration_contradictions
 from ledgerkeep.policy.document import FieldPath
-from ledgerkeep.policy.documents import Documents
+from ledgerkeep.policy.document_sense import document_contradictions
 from ledgerkeep.policy.infrastructure_sense import infrastructure_contradictions
 from ledgerkeep.policy.model import (
     Database,
@@ -21,7 +21,7 @@ from ledgerkeep.policy.model import (
 from ledgerkeep.policy.protection_sense import protection_contradictions
 from ledgerkeep.policy.replica_sense import replica_contradictions
 from ledgerkeep.policy.schedule import cron_fault, longest_interval
-from ledgerkeep.policy.values import Encryption, format_duration
+from ledgerkeep.policy.values import Encryption, PolicyModel, format_duration
 
 Contradiction = tuple[FieldPath, str, str]
 
@@ -51,67 +51,24 @@ def contradictions(policy: Policy) -> list[Contradiction]:
         *_archive(policy),
         *_sampled_tables(policy.database),
         *_validated_databases(policy.database),
-        *_document_rows(policy),
+        *document_contradictions(policy),
         *protection_contradictions(policy.documents),
         *replica_contradictions(policy.documents),
-        *_failover(policy.documents),
-        *_document_tests(policy),
         *configuration_contradictions(policy.configuration),
         *infrastructure_contradictions(policy.configuration),
         *_configuration_tests(policy),
     ]
 
 
-def _schedules(policy: Policy) -> Iterator[Contradiction]:
-    database, tests, reports = policy.database, policy.restore_tests, policy.reports
-    sections = {
-        ("database", "full_backup"): database.full_backup,
-        ("database", "incremental_backup"): database.incremental_backup,
-        ("database", "wal_shipping"): database.wal_shipping,
-        ("database", "fingerprint"): database.fingerprint,
-        ("database", "retention"): database.retention,
-        ("database", "verification"): database.verification,
-        ("database", "compliance_archive"): database.compliance_archive,
-        ("documents", "protection"): policy.documents.protection if policy.documents else None,
-        ("documents", "replication"): policy.documents.replication if policy.documents else None,
-        ("documents", "replica_consistency"): (
-            policy.documents.replica_consistency if policy.documents else None
-        ),
-        ("documents", "metadata_consistency"): (
-            policy.documents.metadata_consistency if policy.documents else None
-        ),
-        ("documents", "failover", "watch"): (
-            policy.documents.failover.watch
-            if policy.documents and policy.documents.failover
-            else None
-        ),
-        ("restore_tests", "point_in_time_recovery"): tests.point_in_time_recovery,
-        ("restore_tests", "full_database_restore"): tests.full_database_restore,
-        ("restore_tests", "one_moment_recovery"): tests.one_moment_recovery,
-        ("restore_tests", "single_document_recovery"): tests.single_document_recovery,
-        ("restore_tests", "bulk_document_recovery"): tests.bulk_document_recovery,
-        (
-            "restore_tests",
-            "cross_region_document_recovery",
-        ): tests.cross_region_document_recovery,
-        ("restore_tests", "infrastructure_recovery"): tests.infrastructure_recovery,
-        (
-            "restore_tests",
-            "application_configuration_recovery",
-        ): tests.application_configuration_recovery,
-        (
-            "restore_tests",
-            "integration_configuration_recovery",
-        ): tests.integration_configuration_recovery,
-        ("restore_tests", "janitor"): tests.janitor,
-        ("reports", "compliance"): reports.compliance,
-    }
-    for path, section in sections.items():
-        schedule = section.schedule if section else None
-        fault = cron_fault(schedule) if schedule else ""
-        if fault:
+def _schedules(section: PolicyModel, path: FieldPath = ()) -> Iterator[Contradiction]:
+    """Wherever a section has a schedule, however new the section."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, PolicyModel):
+            yield from _schedules(value, (*path, name))
+        elif name == "schedule" and (fault := cron_fault(value) if value else ""):
             allowed = "minute hour day-of-month month day-of-week, in UTC, such as 0 1 * * *"
-            yield (*path, "schedule"), fault, allowed
+            yield (*path, name), fault, allowed
 
 
 def _encryption(encryption: Encryption, where: FieldPath) -> Iterator[Contradiction]:
@@ -341,74 +298,6 @@ def _validated_databases(database: Database) -> Iterator[Contradiction]:
                     f"'{one.database}'",
                     f"one of database.databases: {', '.join(database.databases)}",
                 )
-
-
-def _document_rows(policy: Policy) -> Iterator[Contradiction]:
-    documents, databases = policy.documents, policy.database.databases
-    rows = documents.rows if documents else None
-    if rows is not None and rows.database not in databases:
-        yield (
-            ("documents", "rows", "database"),
-            f"'{rows.database}'",
-            f"one of database.databases: {', '.join(databases)}",
-        )
-    needed_by = {
-        ("documents", "metadata_consistency"): documents and documents.metadata_consistency,
-        ("restore_tests", "one_moment_recovery"): policy.restore_tests.one_moment_recovery,
-    }
-    for path, section in needed_by.items():
-        if section is not None and rows is None:
-            yield path, "a comparison with rows that the policy does not name", "documents.rows"
-    if policy.restore_tests.one_moment_recovery and policy.database.wal_shipping is None:
-        yield (
-            ("restore_tests", "one_moment_recovery"),
-            "a recovery to a moment without WAL",
-            "database.wal_shipping",
-        )
-
-
-def _failover(documents: Documents | None) -> Iterator[Contradiction]:
-    if documents is None or documents.failover is None:
-        return
-    if documents.replica is None:
-        yield (
-            ("documents", "failover"),
-            "a failover to a replica that the policy does not name",
-            "documents.replica",
-        )
-    if documents.failover.services and documents.failover.cluster is None:
-        yield (
-            ("documents", "failover", "services"),
-            "services without their cluster",
-            "documents.failover.cluster",
-        )
-
-
-def _document_tests(policy: Policy) -> Iterator[Contradiction]:
-    """A test restores what there is, from where there is something."""
-    tests, documents = policy.restore_tests, policy.documents
-    for name in (
-        "single_document_recovery",
-        "bulk_document_recovery",
-        "cross_region_document_recovery",
-    ):
-        if getattr(tests, name) is None:
-            continue
-        if documents is None:
-            yield ("restore_tests", name), "a test of documents without documents", "null"
-        elif name.startswith("cross_region") and documents.replica is None:
-            yield (
-                ("restore_tests", name),
-                "a test of the replica while there is none",
-                "null, or documents.replica",
-            )
-    recovery = documents.recovery if documents else None
-    if recovery and recovery.thaw_timeout <= recovery.thaw_poll:
-        yield (
-            ("documents", "recovery", "thaw_timeout"),
-            format_duration(recovery.thaw_timeout),
-            f"more than {format_duration(recovery.thaw_poll)}, as thaw_poll",
-        )
 
 
 def _configuration_tests(policy: Policy) -> Iterator[Contradiction]:
