@@ -1,6 +1,7 @@
 """The command as a shell sees it: what it prints, where, and the code it ends with."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from ledgerkeep.database.postgres.programs import server_account
 from ledgerkeep.evidence.chain import EvidenceLog
 from ledgerkeep.worker import worker_settings
 from tests.cli.conftest import Protected
+from tests.conftest import ROOT
 from tests.evidence.support import record
 
 ENVIRONMENT = ("--environment", "production")
@@ -299,3 +301,27 @@ def test_list_starts_without_what_it_does_not_need() -> None:
         cwd=Path(__file__).resolve().parents[2] / "plugins",
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_interpreter_is_not_taken_down_at_the_end() -> None:
+    """Exit hooks run and what was written arrives; then nothing of ours is torn from a thread."""
+    script = (
+        "import atexit, os, sys\nfrom ledgerkeep.cli.main import command\n"
+        "class Late:\n    def __del__(self):\n        os.write(1, b'taken down')\n"
+        "late = Late()\n"
+        "atexit.register(print, 'hooks')\n"
+        "sys.argv = ['ledgerkeep', '--version']\n"
+        "command()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["hooks"])
+
+
+def test_reader_that_has_enough_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    policy = str(ROOT / "include" / "policies" / "staging.yaml")
+    command = [sys.executable, "-m", "ledgerkeep.cli.main", "policy", "check", policy]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")

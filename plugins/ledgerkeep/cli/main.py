@@ -22,11 +22,12 @@ when it runs, so that `list` starts quickly.
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import ledgerkeep
 from ledgerkeep.cli.output import Output
@@ -38,6 +39,20 @@ if TYPE_CHECKING:
 Command = Callable[[argparse.Namespace, Output], int]
 
 
+def command() -> NoReturn:
+    """Run as a program.
+
+    The interpreter is not taken down at the end: a thread of the object store's library that still
+    delivers a range would ask for it meanwhile, and that aborts the process (SIGABRT) after all was
+    done.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     try:
@@ -46,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     output = Output(machine=arguments.json)
     try:
-        return _command(arguments.does)(arguments, output)
+        code = _command(arguments.does)(arguments, output)
+        sys.stdout.flush()
     except LedgerkeepError as problem:
         output.error(problem)
         return 1
@@ -56,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output (`| head`) has enough; the interpreter must not flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return code
 
 
 def _command(does: str) -> Command:
@@ -216,4 +233,4 @@ def _add_configuration(commands: _Commands, one: argparse.ArgumentParser) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
