@@ -27,6 +27,7 @@ from ledgerkeep.policy.configuration import Configuration
 from ledgerkeep.policy.configuration_sources import Sources
 from ledgerkeep.policy.load import load_environment
 from ledgerkeep.policy.model import Policy
+from ledgerkeep.storage.session import open_session
 from tests.conftest import ROOT
 from tests.support.memory_store import MemoryStore
 
@@ -116,8 +117,8 @@ def _client(service: str, region: str) -> Any:
 
 @cache
 def _session(key: str, secret: str) -> boto3.Session:
-    """One for all tests: reading what boto3 knows of a service takes most of a second."""
-    return boto3.Session(key, secret, region_name=REGION)
+    """One for all tests."""
+    return open_session(key, secret, region=REGION)
 
 
 @pytest.fixture

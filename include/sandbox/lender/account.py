@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 
 from ledgerkeep.policy.model import Policy
+from ledgerkeep.storage.session import open_session
 
 ROLE = "ledgerkeep"
 TAGS = [{"Key": "Project", "Value": "LoanManagementSystem"}]
@@ -75,9 +76,6 @@ class LenderAccount:
         role = sts.assume_role(
             RoleArn=role_arn(self.environment), RoleSessionName="sandbox", DurationSeconds=_HOUR
         )["Credentials"]
-        return boto3.Session(
-            aws_access_key_id=role["AccessKeyId"],
-            aws_secret_access_key=role["SecretAccessKey"],
-            aws_session_token=role["SessionToken"],
-            region_name=self.region,
+        return open_session(
+            role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"], self.region
         )

@@ -15,10 +15,12 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from ledgerkeep.configuration.access import Access, Login
     from ledgerkeep.database.postgres.address import ServerAddress
+    from ledgerkeep.hooks.aws_hook import AwsHook
     from ledgerkeep.policy.document_replica import InventoryPlace
     from ledgerkeep.policy.documents import Documents, Replica
     from ledgerkeep.policy.model import Policy
     from ledgerkeep.storage.bucket import Bucket
+    from ledgerkeep.storage.open import StoreAccess
     from ledgerkeep.storage.s3 import S3Store
     from ledgerkeep.storage.vault import OpenVault
 
@@ -60,21 +62,11 @@ def open_policy_bucket(policy: Policy, connection_id: str | None = None) -> Buck
 
     :param connection_id: another connection than the policy's.
     """
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    from ledgerkeep.storage.open import StoreAccess, open_bucket
+    from ledgerkeep.storage.open import open_bucket
     from ledgerkeep.worker import worker_settings
 
-    hook = AwsBaseHook(
-        aws_conn_id=connection_id or policy.storage.connection_id,
-        client_type="s3",
-        region_name=policy.storage.region,
-    )
-    access = StoreAccess(
-        session=hook.get_session(region_name=policy.storage.region),
-        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
-    )
-    return open_bucket(policy.storage, worker_settings(), access)
+    hook = _hook("s3", connection_id or policy.storage.connection_id, policy.storage.region)
+    return open_bucket(policy.storage, worker_settings(), _store_access(hook))
 
 
 def open_policy_documents(policy: Policy) -> Bucket:
@@ -136,11 +128,7 @@ def open_inventory(policy: Policy, place: InventoryPlace) -> Bucket:
 
 def open_client(service: str, connection_id: str, region: str) -> Any:
     """A boto3 client of an AWS service, with an Airflow connection's identity and endpoint."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    return AwsBaseHook(
-        aws_conn_id=connection_id, client_type=service, region_name=region
-    ).get_client_type(region_name=region)
+    return _hook(service, connection_id, region).get_client_type(region_name=region)
 
 
 def source_access() -> Access:
@@ -158,13 +146,9 @@ def source_access() -> Access:
 
 
 def _patient_client(service: str, connection_id: str, region: str) -> Any:
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
     from ledgerkeep.configuration.access import PATIENT
 
-    return AwsBaseHook(
-        aws_conn_id=connection_id, client_type=service, region_name=region
-    ).get_client_type(region_name=region, config=PATIENT)
+    return _hook(service, connection_id, region).get_client_type(region_name=region, config=PATIENT)
 
 
 def _login(connection_id: str) -> Login:
@@ -183,19 +167,11 @@ def _login(connection_id: str) -> Login:
 
 
 def _open_documents(policy: Policy, documents: Documents | Replica) -> Bucket:
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    from ledgerkeep.storage.open import StoreAccess, open_documents
+    from ledgerkeep.storage.open import open_documents
     from ledgerkeep.worker import worker_settings
 
-    hook = AwsBaseHook(
-        aws_conn_id=documents.connection_id, client_type="s3", region_name=documents.region
-    )
-    access = StoreAccess(
-        session=hook.get_session(region_name=documents.region),
-        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
-    )
-    return open_documents(documents, policy.storage, worker_settings(), access)
+    hook = _hook("s3", documents.connection_id, documents.region)
+    return open_documents(documents, policy.storage, worker_settings(), _store_access(hook))
 
 
 def open_policy_vault(policy: Policy, connection_id: str | None = None) -> OpenVault:
@@ -207,10 +183,7 @@ def open_policy_vault(policy: Policy, connection_id: str | None = None) -> OpenV
     :param connection_id: another connection than the policy's.
     :raises PolicyError: the policy has no compliance archive.
     """
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
     from ledgerkeep.errors import PolicyError
-    from ledgerkeep.storage.open import StoreAccess
     from ledgerkeep.storage.vault import open_vault
     from ledgerkeep.worker import worker_settings
 
@@ -221,14 +194,22 @@ def open_policy_vault(policy: Policy, connection_id: str | None = None) -> OpenV
             hint="add database.compliance_archive to the policy",
         )
     vault = archive.vault
-    hook = AwsBaseHook(
-        aws_conn_id=connection_id or vault.connection_id,
-        client_type="s3",
-        region_name=vault.region,
-    )
-    access = StoreAccess(
-        session=hook.get_session(region_name=vault.region),
-        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
-    )
+    hook = _hook("s3", connection_id or vault.connection_id, vault.region)
+    access = _store_access(hook)
     sts = hook.conn_config.get_service_endpoint_url("sts")
     return open_vault(vault, policy.storage, worker_settings(), access, sts_endpoint=sts)
+
+
+def _hook(service: str, connection_id: str, region: str) -> AwsHook:
+    from ledgerkeep.hooks.aws_hook import AwsHook
+
+    return AwsHook(aws_conn_id=connection_id, client_type=service, region_name=region)
+
+
+def _store_access(hook: AwsHook) -> StoreAccess:
+    from ledgerkeep.storage.open import StoreAccess
+
+    return StoreAccess(
+        session=hook.get_session(region_name=hook.region_name),
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+    )

@@ -30,6 +30,7 @@ from ledgerkeep.storage.bucket import Bucket
 from ledgerkeep.storage.quick import QuickSender
 from ledgerkeep.storage.ranges import RangeReader
 from ledgerkeep.storage.s3 import S3Store
+from ledgerkeep.storage.session import open_session
 from ledgerkeep.worker import WorkerSettings
 
 if TYPE_CHECKING:
@@ -85,10 +86,8 @@ def open_bucket(
     :raises StorageError: the endpoint or the configuration is not usable.
     """
     access = access or StoreAccess()
-    session = access.session or boto3.Session(
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        aws_session_token=access.session_token,
+    session = access.session or open_session(
+        access.access_key, access.secret_key, access.session_token
     )
     client = _control_client(session, storage, access)
     return Bucket(

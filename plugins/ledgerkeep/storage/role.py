@@ -21,6 +21,7 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from ledgerkeep.errors import StoreAccessDenied, StoreUnavailable
+from ledgerkeep.storage.session import sharing
 
 SESSION_NAME = "ledgerkeep"
 """How the role's account names us in its trail."""
@@ -54,7 +55,7 @@ def assume_role(
     provider = _RoleProvider(partial(_renew, fetcher.fetch_credentials, role_arn))
     assumed = botocore.session.get_session()
     assumed.register_component("credential_provider", CredentialResolver([provider]))
-    return boto3.Session(botocore_session=assumed, region_name=session.region_name)
+    return sharing(boto3.Session(botocore_session=assumed, region_name=session.region_name))
 
 
 class _RoleProvider(CredentialProvider):

@@ -9,12 +9,11 @@ nothing. Reading through either is the same.
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import boto3
-
 from ledgerkeep.policy.model import Storage, Vault
 from ledgerkeep.storage.open import StoreAccess, encryption_parameters, open_store
 from ledgerkeep.storage.port import ObjectStore
 from ledgerkeep.storage.role import assume_role
+from ledgerkeep.storage.session import open_session
 from ledgerkeep.worker import WorkerSettings
 
 
@@ -54,11 +53,11 @@ def open_vault(
     """
     access = access or StoreAccess()
     if vault.role_arn is not None:
-        session = access.session or boto3.Session(
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-            aws_session_token=access.session_token,
-            region_name=access.region or vault.region,
+        session = access.session or open_session(
+            access.access_key,
+            access.secret_key,
+            access.session_token,
+            access.region or vault.region,
         )
         role = assume_role(session, vault.role_arn, sts_endpoint=sts_endpoint)
         access = replace(access, session=role)

@@ -1,0 +1,20 @@
+"""The Amazon provider's hook, whose sessions share what boto3 knows of AWS' services."""
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+from ledgerkeep.storage.session import sharing
+
+if TYPE_CHECKING:
+    import boto3
+
+
+class AwsHook(AwsBaseHook):
+    """An AWS connection of Airflow: its identity, role, profile and endpoints."""
+
+    def get_session(
+        self, region_name: str | None = None, deferrable: bool = False
+    ) -> "boto3.Session":
+        """A session of boto3 with the connection's identity."""
+        return sharing(super().get_session(region_name, deferrable))
