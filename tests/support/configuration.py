@@ -15,6 +15,7 @@ import boto3
 import pytest
 import yaml
 from moto import mock_aws
+from moto.kms.utils import generate_private_key
 
 from ledgerkeep.configuration.access import Access, Login
 from ledgerkeep.configuration.back_up import Asked, BackedUp, back_up
@@ -126,5 +127,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty AWS account in this process."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setattr("moto.kms.models.generate_private_key", _private_key)
     with mock_aws():
         yield
+
+
+@cache
+def _private_key(key_spec: str) -> Any:
+    """One for all keys of a kind: moto makes a pair for each, which nothing of ours uses."""
+    return generate_private_key(key_spec)
