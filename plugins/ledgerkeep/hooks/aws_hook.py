@@ -18,3 +18,7 @@ class AwsHook(AwsBaseHook):
     ) -> "boto3.Session":
         """A session of boto3 with the connection's identity."""
         return sharing(super().get_session(region_name, deferrable))
+
+    def _get_caller(self, target_function_name: str = "execute") -> str:
+        """For the user agent: the provider finds it by reading the source of the whole stack."""
+        return "Ledgerkeep"
