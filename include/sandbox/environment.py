@@ -7,6 +7,7 @@ replica lies on a store of its own, the second region.
 """
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -165,7 +166,7 @@ def airflow_variables(
         **connections(state, policies),
         **_airflow_settings(state.ports, state.secrets),
         "PATH": f"{programs}:{inherited.get('PATH', '/usr/bin:/bin')}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(_AIRFLOW_SETTINGS)]),
         "PYTHONUNBUFFERED": "1",
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -174,6 +175,10 @@ def airflow_variables(
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(airflow_home / "logs"),
     }
+
+
+_AIRFLOW_SETTINGS = ROOT / "include" / "sandbox" / "airflow_settings"
+"""Where Airflow finds the module of its local settings."""
 
 
 def passwords_file(home: Path) -> Path:

@@ -155,7 +155,7 @@ class AirflowApi:
         :param option: `Approve` or `Reject`, for an approval.
         :raises AirflowRefused: it does not wait, was answered already, or the user may not.
         """
-        self._let_the_scheduler_go_round()
+        self.let_the_scheduler_go_round()
         path = f"{self._path(run)}/taskInstances/{task_id}/-1/hitlDetails"
         self._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
@@ -170,7 +170,7 @@ class AirflowApi:
         )
         return [_line(one) for one in answer["content"]]
 
-    def _let_the_scheduler_go_round(self) -> None:
+    def let_the_scheduler_go_round(self) -> None:
         """Return after some of its heartbeats; each is sent at the end of a round."""
         before = ""
         for _ in range(_ROUNDS):
