@@ -15,6 +15,7 @@ changed. What no version has is left to a person, and listed.
 
 from airflow.sdk import DAG, Param
 
+from ledgerkeep.operators.approval import CHANGES, ApproveChangesOperator
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_metadata import (
     REPAIR_BODY,
@@ -22,7 +23,6 @@ from ledgerkeep.operators.document_metadata import (
     PlanMetadataRepairOperator,
     RepairMetadataOperator,
 )
-from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 
@@ -72,10 +72,11 @@ for policy in load_policies():
         )
         approve = None
         if recovery.approval:
-            approve = ApproveRepairOperator(
+            approve = ApproveChangesOperator(
                 task_id="approve",
                 environment=environment,
-                to_repair=plan.output[TO_REPAIR],
+                change="repair",
+                changes=plan.output[CHANGES],
                 approvers=recovery.approvers,
                 response_timeout=recovery.response_timeout,
                 subject=f"Repair s3://{documents.bucket}? {{{{ dag_run.run_id }}}}",

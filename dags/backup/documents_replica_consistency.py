@@ -15,6 +15,7 @@ ever removed from the replica.
 
 from airflow.sdk import DAG, Param
 
+from ledgerkeep.operators.approval import CHANGES, ApproveChangesOperator
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_replica import (
     REPAIR_BODY,
@@ -25,7 +26,6 @@ from ledgerkeep.operators.document_replica import (
     RepairReplicaOperator,
     SumUpReplicaOperator,
 )
-from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.policy.load import load_policies
 
@@ -68,10 +68,11 @@ for policy in load_policies():
         )
         approve = None
         if section.repair.approval:
-            approve = ApproveRepairOperator(
+            approve = ApproveChangesOperator(
                 task_id="approve",
                 environment=environment,
-                to_repair=sum_up.output[TO_REPAIR],
+                change="repair",
+                changes=sum_up.output[CHANGES],
                 plan_digest=REPAIR_DIGEST,
                 approvers=section.repair.approvers,
                 response_timeout=section.repair.response_timeout,

@@ -2,33 +2,25 @@
 
 import json
 import logging
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
 from tests.operators.runs import Run  # isort: skip - before Airflow
 from airflow.sdk.exceptions import AirflowFailException
-from moto import mock_aws
 
-from include.sandbox import objectstore
 from include.sandbox.objectstore import ObjectStoreServer
-from ledgerkeep.configuration.back_up import Asked, back_up
-from ledgerkeep.configuration.registry import open_source
 from ledgerkeep.evidence.records import EvidenceRecord
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST, ApproveChangesOperator
 from ledgerkeep.operators.configuration_backup import ConfigurationOperator
 from ledgerkeep.operators.configuration_recovery import (
     READABLE,
     ApplyConfigurationOperator,
-    ApproveConfigurationOperator,
     PlanConfigurationOperator,
     VerifyConfigurationOperator,
 )
@@ -41,60 +33,23 @@ from ledgerkeep.operators.configuration_restore_test import (
 )
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.recovery.approval import APPROVED_PLAN
-from tests.conftest import ROOT
-from tests.operators.conftest import connection
+from tests.operators.configured import ENVIRONMENT, configured, export
 
 pytestmark = pytest.mark.integration
 
-ENVIRONMENT = {"environment": "production"}
 PASSWORD, ROTATED = "correct-horse-battery", "wrong-pony-battery"
 BELOW = "/loan-management/production"
 
 
 @pytest.fixture
 def ssm(s3: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Production's bucket, real, and its account, in this process; two parameters, exported."""
-    policy = yaml.safe_load((ROOT / "include" / "policies" / "production.yaml").read_text())
-    del policy["storage"]["object_lock"]["configuration"]  # versions come and go here
-    policy["storage"]["bucket"] = f"backups-{secrets.token_hex(4)}"
-    known = policy["configuration"]
-    kept = ("connection_id", "region", "sealing_key", "schedule", "recovery")
-    policy["configuration"] = {
-        **{name: known[name] for name in kept},
-        "sources": {"parameters": known["sources"]["parameters"]},
-    }
-    for test in ("infrastructure", "application_configuration", "integration_configuration"):
-        policy["restore_tests"].pop(f"{test}_recovery", None)
-    objectstore.make_bucket(s3, policy["storage"]["bucket"])
-    store = {"service_config": {"s3": {"endpoint_url": s3.endpoint}}}
-    for name, login, password, extra in (
-        (policy["storage"]["connection_id"], s3.user.access_key, s3.user.secret_key, store),
-        (policy["configuration"]["connection_id"], "testing", "testing", {}),
-    ):
-        told = connection("aws", login=login, password=password, extra=extra)
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", told)
-    shutil.copy(ROOT / "include" / "policies" / "development.yaml", tmp_path)
-    (tmp_path / "production.yaml").write_text(yaml.safe_dump(policy))
-    monkeypatch.setenv("LEDGERKEEP_STORE_ENCRYPTION", "none")
-    monkeypatch.setenv("LEDGERKEEP_POLICIES", str(tmp_path))
-    with mock_aws():
-        region = policy["configuration"]["region"]
-        account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        kms = boto3.client("kms", region, **account)
-        key = kms.create_key()["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName=policy["configuration"]["sealing_key"], TargetKeyId=key)
-        found = boto3.client("ssm", region, **account)
+    """Two parameters, exported."""
+    with configured("parameters", s3, tmp_path, monkeypatch) as account:
+        found = account.client("ssm")
         found.put_parameter(Name=f"{BELOW}/url", Value="https://loans", Type="String")
         found.put_parameter(Name=f"{BELOW}/password", Value=PASSWORD, Type="SecureString")
-        export()
+        export("parameters")
         yield found
-
-
-def export() -> str:
-    """Store what is live as a version."""
-    by = ConfigurationOperator(task_id="export", **ENVIRONMENT)
-    source = open_source("parameters", by.access, by.policy)
-    return back_up(source, by.versions, by.marker, Asked(run="test")).version.id
 
 
 def change(ssm: Any) -> None:
@@ -198,9 +153,9 @@ def test_configuration_is_put_back_and_the_evidence_says_so(
 def test_second_recovery_finds_nothing_and_asks_nobody(ssm: Any) -> None:
     run = started()
     assert "There is nothing to apply." in run.left["plan", READABLE]
-    approve = ApproveConfigurationOperator(
+    approve = ApproveChangesOperator(
         task_id="approve",
-        plan=run.returned["plan"],
+        changes=run.left["plan", CHANGES],
         plan_digest=run.left["plan", PLAN_DIGEST],
         response_timeout=timedelta(hours=1),
         subject="?",
@@ -208,7 +163,7 @@ def test_second_recovery_finds_nothing_and_asks_nobody(ssm: Any) -> None:
         **ENVIRONMENT,
     )
     answer = run.do(approve)
-    assert answer == {"answer": "nobody was asked", **approved(run)}
+    assert answer == {}
     assert apply(run, answer) == {"applied": 0, "found_done": 0, "failed": 0}
     assert verify(run) == 0
     assert verdict(run).outcome == "success"

@@ -27,10 +27,9 @@ from ledgerkeep.evidence.records import EvidenceRecord
 from ledgerkeep.hooks.connections import open_policy_documents
 from ledgerkeep.model import utc_now
 from ledgerkeep.operators.application import CheckApplicationOperator
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.document_metadata import (
     READABLE,
-    TO_REPAIR,
     CheckMetadataOperator,
     PlanMetadataRepairOperator,
     RepairMetadataOperator,
@@ -176,7 +175,7 @@ def test_check_of_consistent_documents_passes_and_names_its_log(both: Both) -> N
     plan = run.do(
         PlanMetadataRepairOperator(task_id="plan", check=key, repair="False", **ENVIRONMENT)
     )
-    assert (plan, run.left["plan", TO_REPAIR]) == ({}, 0)
+    assert (plan, run.left["plan", CHANGES]) == ({}, 0)
     repair = RepairMetadataOperator(
         task_id="repair", planned=plan, approval={}, approval_required=True, **ENVIRONMENT
     )
@@ -226,7 +225,7 @@ def test_repair_puts_back_what_was_approved_and_nothing_else(both: Both) -> None
     plan = run.do(
         PlanMetadataRepairOperator(task_id="plan", check=key, repair="True", **ENVIRONMENT)
     )
-    assert run.left["plan", TO_REPAIR] == 1
+    assert run.left["plan", CHANGES] == 1
     assert "**1 documents** (1 bytes) get back" in run.left["plan", READABLE]
 
     def repair(approval: dict[str, str]) -> Any:

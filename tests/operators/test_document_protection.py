@@ -17,14 +17,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.sandbox import objectstore
 from include.sandbox.objectstore import ObjectStoreServer
 from ledgerkeep.evidence.collect import Contribution
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST, ApproveChangesOperator
 from ledgerkeep.operators.document_protection import (
     READABLE,
     CheckDocumentSettingsOperator,
     CheckDocumentVersionsOperator,
     RepairDocumentSettingsOperator,
 )
-from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 from tests.conftest import ROOT
 from tests.operators.conftest import Protected, connection
@@ -103,10 +102,11 @@ def check(run: Run, repair: Any = False) -> dict[str, Any]:
     return run.do(CheckDocumentSettingsOperator(task_id="settings", repair=repair, **ENVIRONMENT))
 
 
-def approval(run: Run, checked: dict[str, Any]) -> ApproveRepairOperator:
-    return ApproveRepairOperator(
+def approval(run: Run, checked: dict[str, Any]) -> ApproveChangesOperator:
+    return ApproveChangesOperator(
         task_id="approve",
-        to_repair=checked[TO_REPAIR],
+        change="repair",
+        changes=checked[CHANGES],
         plan_digest=run.left.get(("settings", PLAN_DIGEST), ""),
         response_timeout=timedelta(hours=4),
         subject="Repair?",
@@ -178,7 +178,7 @@ def test_critical_drift_fails_the_run_and_each_property_is_a_line(account: None)
 def test_approved_repair_puts_both_buckets_right(account: None) -> None:
     run = Run(DAG)
     checked = check(run, repair=True)
-    assert checked[TO_REPAIR] == run.left["settings", TO_REPAIR] == 16
+    assert checked[CHANGES] == run.left["settings", CHANGES] == 16
     assert f"s3://{HERE}: versioning" in run.left["settings", READABLE]
     answer = approved(run, checked)
     assert answer["answered_by"] == "bea (id 7)"
@@ -209,13 +209,13 @@ def test_nobody_is_asked_where_there_is_nothing_to_repair(account: None) -> None
     run = Run(DAG)
     with pytest.raises(AirflowFailException):
         check(run)
-    checked = {TO_REPAIR: 0, "outline": None}
+    checked = {CHANGES: 0, "outline": None}
     assert run.do(approval(run, checked)) == {}
     assert repair(run, checked, {}) == {"repaired": 0}
     run = Run(DAG)
     todo = check(run, repair=True)
     repair(run, todo, approved(run, todo))
-    assert check(Run(DAG), repair="True")[TO_REPAIR] == 0
+    assert check(Run(DAG), repair="True")[CHANGES] == 0
 
 
 def test_repair_that_fails_half_way_says_what_it_did(

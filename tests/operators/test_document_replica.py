@@ -14,10 +14,9 @@ from include.sandbox import objectstore
 from include.sandbox.objectstore import ObjectStoreServer
 from ledgerkeep.evidence.collect import Contribution
 from ledgerkeep.hooks.connections import open_policy_documents, open_policy_replica
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.document_replica import (
     READABLE,
-    TO_REPAIR,
     CompareReplicaShardOperator,
     CutReplicaShardsOperator,
     JudgeReplicaOperator,
@@ -179,7 +178,7 @@ def test_replication_brings_everything_over_and_the_check_finds_it_so(
 
     run = Run("staging_documents_replica_consistency")
     found = compare(run)
-    assert found["to_repair"] == 0
+    assert found[CHANGES] == 0
     assert repair(run, found) == {}
     assert judge(run, found, {}) == 0
     left = run.contribution("sum_up")
@@ -195,7 +194,7 @@ def test_differences_are_named_and_fail_the_check_until_they_are_repaired(
     documents.put_there("extra")
     run = Run("staging_documents_replica_consistency")
     found = compare(run)
-    assert found["to_repair"] == 0
+    assert found[CHANGES] == 0
     findings = {
         one["what"].partition(":")[0]: one["severity"]
         for one in run.contribution("sum_up")["findings"]
@@ -214,7 +213,7 @@ def test_differences_are_named_and_fail_the_check_until_they_are_repaired(
     )
     run = Run("staging_documents_replica_consistency", "repairing")
     found = compare(run, repair="True")
-    assert found["to_repair"] == 4
+    assert found[CHANGES] == 4
     repaired = repair(run, found)
     assert (repaired["versions"], repaired["markers"], repaired["keys"]) == (3, 1, 2)
     assert judge(run, found, repaired) == 0
@@ -231,7 +230,7 @@ def test_repair_needs_the_approval_of_exactly_these_differences(documents: Docum
     found = compare(run, repair="True")
     digest = run.left["sum_up", PLAN_DIGEST]
     # The approval's task asks for it by this key.
-    assert run.left["sum_up", TO_REPAIR] == 4
+    assert run.left["sum_up", CHANGES] == 4
     assert "3 |" in run.left["sum_up", READABLE]
     with pytest.raises(AirflowFailException, match="nobody has approved this repair"):
         repair(run, found, approval_required=True)

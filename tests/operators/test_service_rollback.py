@@ -6,33 +6,24 @@ deployments that take time and fail.
 
 import json
 import logging
-import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-import yaml
 
 from tests.operators.runs import Run  # isort: skip - before Airflow
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException
-from moto import mock_aws
 
-from include.sandbox import objectstore
 from include.sandbox.objectstore import ObjectStoreServer
-from ledgerkeep.configuration.back_up import Asked, back_up
-from ledgerkeep.configuration.registry import open_source
 from ledgerkeep.evidence.records import EvidenceRecord
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST, ApproveChangesOperator
 from ledgerkeep.operators.configuration_backup import ConfigurationOperator
 from ledgerkeep.operators.service_rollback import (
     READABLE,
-    ApproveRollbackOperator,
     GoBackOperator,
     PlanRollbackOperator,
     RollBackServicesOperator,
@@ -41,13 +32,11 @@ from ledgerkeep.operators.service_rollback import (
 )
 from ledgerkeep.operators.verdict import VerdictOperator
 from ledgerkeep.recovery.approval import APPROVED_PLAN
-from tests.conftest import ROOT
-from tests.operators.conftest import connection
+from tests.operators.configured import ENVIRONMENT, configured, export
 from tests.support.services import SlowEcs, arn, definition
 
 pytestmark = pytest.mark.integration
 
-ENVIRONMENT = {"environment": "production"}
 CLUSTER = "loan-management-production"
 BACKEND, WORKER = f"{CLUSTER}/backend", f"{CLUSTER}/worker"
 LOOKING: dict[str, Any] = {
@@ -157,36 +146,8 @@ class Rollback:
 def rollback(
     s3: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Rollback]:
-    """Production's bucket, real, and its account, in this process."""
-    policy = yaml.safe_load((ROOT / "include" / "policies" / "production.yaml").read_text())
-    policy["storage"]["bucket"] = f"backups-{secrets.token_hex(4)}"
-    known = policy["configuration"]
-    kept = ("connection_id", "region", "sealing_key", "schedule", "recovery", "rollback")
-    policy["configuration"] = {
-        **{name: known[name] for name in kept},
-        "sources": {"services": known["sources"]["services"]},
-    }
-    for test in ("infrastructure", "application_configuration", "integration_configuration"):
-        policy["restore_tests"].pop(f"{test}_recovery", None)
-    objectstore.make_bucket(s3, policy["storage"]["bucket"])
-    store = {"service_config": {"s3": {"endpoint_url": s3.endpoint}}}
-    for name, login, password, extra in (
-        (policy["storage"]["connection_id"], s3.user.access_key, s3.user.secret_key, store),
-        (policy["configuration"]["connection_id"], "testing", "testing", {}),
-    ):
-        told = connection("aws", login=login, password=password, extra=extra)
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", told)
-    shutil.copy(ROOT / "include" / "policies" / "development.yaml", tmp_path)
-    (tmp_path / "production.yaml").write_text(yaml.safe_dump(policy))
-    monkeypatch.setenv("LEDGERKEEP_STORE_ENCRYPTION", "none")
-    monkeypatch.setenv("LEDGERKEEP_POLICIES", str(tmp_path))
-    with mock_aws():
-        region = policy["configuration"]["region"]
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        kms = boto3.client("kms", region, **keys)
-        key = kms.create_key()["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName=policy["configuration"]["sealing_key"], TargetKeyId=key)
-        yield Rollback(SlowEcs(stocked(boto3.client("ecs", region, **keys))))
+    with configured("services", s3, tmp_path, monkeypatch) as account:
+        yield Rollback(SlowEcs(stocked(account.client("ecs"))))
 
 
 def stocked(ecs: Any) -> Any:
@@ -196,9 +157,7 @@ def stocked(ecs: Any) -> Any:
         ecs.register_task_definition(**definition(family=family))
         ecs.create_service(cluster=CLUSTER, serviceName=family, taskDefinition=family)
         ecs.update_service(cluster=CLUSTER, service=family, desiredCount=2)
-    by = ConfigurationOperator(task_id="export", **ENVIRONMENT)
-    source = open_source("services", by.access, by.policy)
-    back_up(source, by.versions, by.marker, Asked(run="test"))
+    export("services")
     for family in ("backend", "worker"):
         ecs.register_task_definition(**definition(family=family, cpu="512"))
         ecs.update_service(cluster=CLUSTER, service=family, taskDefinition=arn(f"{family}:2"))
@@ -209,7 +168,7 @@ def test_services_are_rolled_back_and_waited_for(rollback: Rollback) -> None:
     rollback.ecs.looks = {"backend:1": 2}
     rollback.plan()
     shown = rollback.run.left["plan", READABLE]
-    assert f"{BACKEND}: backend:2 → backend:1" in shown
+    assert f"{BACKEND}\n  backend:2 → backend:1\n" in shown
     assert rollback.roll_back()["revisions"] == {BACKEND: arn("backend:1"), WORKER: arn("worker:1")}
     assert [bool(rollback.look()) for _ in range(3)] == [False, False, True]
     assert rollback.run.returned["wait_for_services"] == {"unstable": {}}
@@ -309,9 +268,9 @@ def test_nothing_is_touched_without_the_approval_of_this_plan(rollback: Rollback
 def test_a_plan_that_changes_nothing_asks_nobody_and_ends_well(rollback: Rollback) -> None:
     rollback.run.params["version"] = "2"
     rollback.plan()
-    approve = ApproveRollbackOperator(
+    approve = ApproveChangesOperator(
         task_id="approve",
-        plan=rollback.run.returned["plan"],
+        changes=rollback.run.left["plan", CHANGES],
         response_timeout=timedelta(hours=1),
         subject="?",
         plan_digest=rollback.run.left["plan", PLAN_DIGEST],

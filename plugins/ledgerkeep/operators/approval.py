@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 PLAN_DIGEST = "plan_digest"
 """XCom key under which a plan's task leaves the digest of what is to be approved."""
 DIGEST_OF_PLAN = f"{{{{ ti.xcom_pull(task_ids='plan', key='{PLAN_DIGEST}') }}}}"
+CHANGES = "changes"
+"""XCom key under which a task leaves how many changes it would make.
+
+A key of its own: an element of what a task returned cannot be picked by `XComArg`.
+"""
 _ASKED_AT = "asked_at"
 
 
@@ -116,6 +121,28 @@ class ApproveOperator(ApprovalOperator, LedgerkeepOperator):
             return {}
         waited = answer.at - datetime.fromisoformat(asked_at)
         return {"approval_wait_seconds": max(0.0, waited.total_seconds())}
+
+
+class ApproveChangesOperator(ApproveOperator):
+    """Ask a second person if there is something to change; else it passes, and approves nothing.
+
+    Returns what `ApproveOperator` does, or nothing where nobody had to be asked.
+
+    :param changes: how many changes there would be; 0: nobody is asked (templated)
+    """
+
+    template_fields: Sequence[str] = (*ApproveOperator.template_fields, "changes")
+
+    def __init__(self, *, changes: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.changes = changes
+
+    def execute(self, context: Context) -> Any:
+        """Ask, or pass."""
+        if not int(self.changes):
+            self.log.info("nothing is to be changed, so nobody is asked")
+            return {}
+        return super().execute(context)
 
 
 def _answer(event: dict[str, Any]) -> Answer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ledgerkeep.operators.approval import PLAN_DIGEST, ApproveOperator
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
 from ledgerkeep.operators.configuration_backup import ConfigurationOperator
@@ -82,6 +82,7 @@ class PlanConfigurationOperator(ConfigurationOperator):
             self.log.info("%s", line)
         context["ti"].xcom_push(key=READABLE, value=shown)
         context["ti"].xcom_push(key=PLAN_DIGEST, value=made.plan.digest())
+        context["ti"].xcom_push(key=CHANGES, value=made.short.changes)
         self._contribute(context, made, str(form["scenario"]), reason, asked_by)
         short: dict[str, Any] = made.short.model_dump(mode="json")
         return short
@@ -116,29 +117,6 @@ class PlanConfigurationOperator(ConfigurationOperator):
         )
 
 
-class ApproveConfigurationOperator(ApproveOperator):
-    """Ask a second person, unless nothing is to be changed: then there is nothing to approve.
-
-    :param plan: what the plan's task returned (templated)
-    """
-
-    template_fields: Sequence[str] = (*ApproveOperator.template_fields, "plan")
-
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.plan = plan
-
-    def execute(self, context: Context) -> Any:
-        """Ask."""
-        from ledgerkeep.configuration.recovery.plan import PlanInShort
-        from ledgerkeep.recovery.approval import APPROVED_PLAN
-
-        if PlanInShort.model_validate(self.plan).changes:
-            return super().execute(context)
-        self.log.info("nothing is to be changed, so nobody is asked")
-        return {"answer": "nobody was asked", APPROVED_PLAN: self.plan_digest}
-
-
 class ApplyConfigurationOperator(ApprovedOperator, PlannedConfigurationOperator):
     """Carry out the plan, only the one that was approved. Returns what was done, in figures."""
 
@@ -150,7 +128,8 @@ class ApplyConfigurationOperator(ApprovedOperator, PlannedConfigurationOperator)
 
         with self.ending_well(context):
             source, plan = self.read()
-            self.refuse_unapproved(plan.digest())
+            if plan.changes:
+                self.refuse_unapproved(plan.digest())
             done = carry_out(
                 source,
                 self.versions,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ledgerkeep.operators.approval import CHANGES, ApproveChangesOperator
 from ledgerkeep.operators.configuration_recovery import (
     READABLE,
     ApplyConfigurationOperator,
-    ApproveConfigurationOperator,
     PlanConfigurationOperator,
     VerifyConfigurationOperator,
 )
@@ -49,13 +49,14 @@ def carry_out(policy: Policy, recovery: ConfigurationRecovery) -> None:
     planned = {**environment, "plan": plan.output}
     approve = None
     if recovery.approval:
-        approve = ApproveConfigurationOperator(
+        approve = ApproveChangesOperator(
             task_id="approve",
+            changes=plan.output[CHANGES],
             approvers=recovery.approvers,
             response_timeout=recovery.response_timeout,
             subject=f"Recover configuration of {policy.environment}? {{{{ dag_run.run_id }}}}",
             body=_BODY,
-            **planned,
+            **environment,
         )
     apply = ApplyConfigurationOperator(
         task_id="apply",

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
-from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -127,7 +126,7 @@ class PlanMetadataRepairOperator(LedgerkeepOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Look."""
         task = context["ti"]
-        task.xcom_push(key=TO_REPAIR, value=0)
+        task.xcom_push(key=CHANGES, value=0)
         if not asked(self.repair):
             self.log.info("no repair was asked for")
             return {}
@@ -137,7 +136,7 @@ class PlanMetadataRepairOperator(LedgerkeepOperator):
             self.log.info("%s", line)
         for line in plan.first_persons:
             self.log.warning("for a person: %s", line)
-        task.xcom_push(key=TO_REPAIR, value=plan.repair_count)
+        task.xcom_push(key=CHANGES, value=plan.repair_count)
         task.xcom_push(key=READABLE, value=plan.describe())
         task.xcom_push(key=PLAN_DIGEST, value=plan.digest())
         self.contribute(

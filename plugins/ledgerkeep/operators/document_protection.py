@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator
-from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -134,13 +133,13 @@ class CheckDocumentSettingsOperator(DocumentProtectionOperator):
             task.xcom_push(key=READABLE, value=readable(checked))
             task.xcom_push(key=PLAN_DIGEST, value=changes.digest())
         to_repair = len(changes.changes) if changes else 0
-        context["ti"].xcom_push(key=TO_REPAIR, value=to_repair)
+        context["ti"].xcom_push(key=CHANGES, value=to_repair)
         if checked.grave and not to_repair:
             raise AirflowFailException(words_of_grave(checked))
         return {
             **checked.counts,
             "drifted": [line.words for line in checked.lines if line.verdict == "drift"][:_NAMED],
-            TO_REPAIR: to_repair,
+            CHANGES: to_repair,
             OUTLINE: changes.model_dump(mode="json") if changes else None,
         }
 
@@ -174,7 +173,7 @@ class RepairDocumentSettingsOperator(ApprovedOperator, DocumentProtectionOperato
         )
         from ledgerkeep.documents.protection.repair import apply_changes
 
-        if not self.checked[TO_REPAIR]:
+        if not self.checked[CHANGES]:
             return {"repaired": 0}
         approved = Outline.model_validate(self.checked[OUTLINE])
         with self.ending_well(context):

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.operators.approval import PLAN_DIGEST
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator, run_name
-from ledgerkeep.operators.repair import TO_REPAIR
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -300,9 +299,9 @@ class SumUpReplicaOperator(DocumentReplicaOperator):
             task.xcom_push(key=PLAN_DIGEST, value=summary.digest())
             task.xcom_push(key=READABLE, value=summary.readable(*self.pair.names))
         to_repair = summary.tally.repairable if wanted else 0
-        task.xcom_push(key=TO_REPAIR, value=to_repair)
+        task.xcom_push(key=CHANGES, value=to_repair)
         return {
-            TO_REPAIR: to_repair,
+            CHANGES: to_repair,
             "tally": summary.tally.to_plain(),
             "lines": [stored.model_dump(mode="json") for stored in summary.lines],
         }
@@ -327,7 +326,7 @@ class RepairReplicaOperator(ApprovedOperator, DocumentReplicaOperator):
         from ledgerkeep.documents.replica.repair import Repairer, repairable_keys
         from ledgerkeep.model import utc_now
 
-        if not self.found[TO_REPAIR]:
+        if not self.found[CHANGES]:
             self.log.info("there is nothing to repair, or nobody asked for it")
             return {}
         summary = self._summary()

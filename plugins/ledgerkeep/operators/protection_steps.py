@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from ledgerkeep.operators.approval import CHANGES, ApproveChangesOperator
 from ledgerkeep.operators.dags import dag_arguments
 from ledgerkeep.operators.document_protection import (
     OUTLINE_DIGEST,
@@ -19,7 +20,6 @@ from ledgerkeep.operators.document_protection import (
     CheckDocumentVersionsOperator,
     RepairDocumentSettingsOperator,
 )
-from ledgerkeep.operators.repair import TO_REPAIR, ApproveRepairOperator
 from ledgerkeep.operators.verdict import VerdictOperator
 
 if TYPE_CHECKING:
@@ -78,9 +78,10 @@ def _repair(
 ) -> RepairDocumentSettingsOperator:
     approve = None
     if section.approval:
-        approve = ApproveRepairOperator(
+        approve = ApproveChangesOperator(
             task_id="approve",
-            to_repair=settings.output[TO_REPAIR],
+            change="repair",
+            changes=settings.output[CHANGES],
             plan_digest=OUTLINE_DIGEST,
             approvers=section.approvers,
             response_timeout=section.response_timeout,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from ledgerkeep.operators.approval import PLAN_DIGEST, ApproveOperator
+from ledgerkeep.operators.approval import CHANGES, PLAN_DIGEST
 from ledgerkeep.operators.approved import ApprovedOperator
 from ledgerkeep.operators.base import LedgerkeepOperator
 from ledgerkeep.operators.configuration_backup import ConfigurationOperator
@@ -100,6 +100,7 @@ class PlanRollbackOperator(RollbackOperator):
         shown = readable(plan, reason=reason, asked_by=asked_by)
         context["ti"].xcom_push(key=READABLE, value=shown)
         context["ti"].xcom_push(key=PLAN_DIGEST, value=plan.digest())
+        context["ti"].xcom_push(key=CHANGES, value=short.changes)
         self._contribute(context, plan, short, reason, asked_by)
         planned: dict[str, Any] = short.model_dump(mode="json")
         return planned
@@ -132,29 +133,6 @@ class PlanRollbackOperator(RollbackOperator):
         )
 
 
-class ApproveRollbackOperator(ApproveOperator):
-    """Ask a second person, unless nothing is to be changed: then there is nothing to approve.
-
-    :param plan: what the plan's task returned (templated)
-    """
-
-    template_fields: Sequence[str] = (*ApproveOperator.template_fields, "plan")
-
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
-        super().__init__(change="rollback", **kwargs)
-        self.plan = plan
-
-    def execute(self, context: Context) -> Any:
-        """Ask."""
-        from ledgerkeep.configuration.rollback.plan import RollbackInShort
-        from ledgerkeep.recovery.approval import APPROVED_PLAN
-
-        if RollbackInShort.model_validate(self.plan).changes:
-            return super().execute(context)
-        self.log.info("nothing is to be changed, so nobody is asked")
-        return {"answer": "nobody was asked", APPROVED_PLAN: self.plan_digest}
-
-
 class RollBackServicesOperator(ApprovedOperator, PlannedRollbackOperator):
     """Let the services run what they shall, only as it was approved; returns before it is stable.
 
@@ -170,7 +148,8 @@ class RollBackServicesOperator(ApprovedOperator, PlannedRollbackOperator):
 
         with self.ending_well(context):
             plan = self.rollback_plan()
-            self.refuse_unapproved(plan.digest(), "rollback")
+            if plan.steps:
+                self.refuse_unapproved(plan.digest(), "rollback")
             deployed = roll_back(
                 self.services, self.versions, self.marker, plan, tell=self.log.info
             )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from ledgerkeep.operators.approval import CHANGES, ApproveChangesOperator
 from ledgerkeep.operators.dags import NAIVE_MOMENT, reason_param
 from ledgerkeep.operators.recovery_steps import recovery_dag_arguments
 from ledgerkeep.operators.service_rollback import (
     READABLE,
-    ApproveRollbackOperator,
     GoBackOperator,
     PlanRollbackOperator,
     RollBackServicesOperator,
@@ -89,13 +89,15 @@ def carry_out_rollback(policy: Policy, rollback: ServiceRollback, services: Serv
     planned = {**environment, "plan": plan.output}
     approve = None
     if rollback.approval:
-        approve = ApproveRollbackOperator(
+        approve = ApproveChangesOperator(
             task_id="approve",
+            change="rollback",
+            changes=plan.output[CHANGES],
             approvers=rollback.approvers,
             response_timeout=rollback.response_timeout,
             subject=f"Roll back services of {policy.environment}? {{{{ dag_run.run_id }}}}",
             body=_BODY,
-            **planned,
+            **environment,
         )
     roll_back = RollBackServicesOperator(
         task_id="roll_back",

@@ -100,12 +100,14 @@ def test_a_plan_shows_from_what_to_what_and_no_secret(account: Account, services
     plan = planned(account, services, "newest")
     assert plan.describe() == [
         "all services, back to the newest version",
-        f"{BACKEND}: backend:2 → backend:1",
+        BACKEND,
+        "  backend:2 → backend:1",
         "  + /task_definition/containers/app/environment/DATABASE_URL: *** (secret)",
         "  - /task_definition/containers/app/environment/DB_PASSWORD: *** (secret)",
         "  + /task_definition/containers/app/environment/DB_PASSWORD: *** (secret)",
         '  + /task_definition/containers/app/environment/LOG_LEVEL: "info"',
-        f"{WORKER}: worker:2 → worker:1",
+        WORKER,
+        "  worker:2 → worker:1",
         '  - /task_definition/cpu: "512"',
         '  + /task_definition/cpu: "256"',
     ]
@@ -261,7 +263,7 @@ def test_a_retired_revision_is_registered_once_with_its_secrets(
 ) -> None:
     services.ecs.deregister_task_definition(taskDefinition="backend:1")
     plan = planned(account, services, version, "backend")
-    assert (plan.steps[0].after, len(plan.describe())) == ("", 6)
+    assert (plan.steps[0].after, len(plan.describe())) == ("", 7)
     assert "→ a new revision, as in " in plan.steps[0].words
     for _ in range(2):
         assert carried_out(account, services, plan) == {BACKEND: arn("backend:3")}

@@ -57,9 +57,14 @@ class Step(Record):
 
     @property
     def words(self) -> str:
+        """Which service, from what to what."""
+        return f"{self.key}: {self.way}"
+
+    @property
+    def way(self) -> str:
         """From what to what."""
         after = short(self.after) if self.after else f"a new revision, as in {short(self.origin)}"
-        return f"{self.key}: {short(self.before)} → {after}"
+        return f"{short(self.before)} → {after}"
 
 
 class RollbackPlan(Record):
@@ -85,7 +90,8 @@ class RollbackPlan(Record):
         """The whole plan, line by line."""
         lines = [self.request.words]
         for step in self.steps:
-            lines += [step.words, *step.lines]
+            # Two short lines: whoever approves reads them in a narrow place.
+            lines += [step.key, f"  {step.way}", *step.lines]
         return [*lines, *(f"{key} runs it already" for key in self.same)]
 
 
