@@ -405,7 +405,7 @@ def test_places_of_the_container_lie_in_it(
     given = services["airflow-scheduler"]["environment"]
     for name, value in native.items():
         if value.startswith(str(ROOT)) and ".venv" not in value:
-            assert given[name] == value.replace(str(ROOT), "/opt/ledgerkeep", 1), name
+            assert given[name] == value.replace(str(ROOT), "/opt/ledgerkeep"), name
 
 
 def test_published_address_of_airflow_is_its_base_url(services: dict[str, Any]) -> None:
