@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from moto.server import ThreadedMotoServer
 
 from include.sandbox import objectstore
 from ledgerkeep.errors import BucketMissing
@@ -35,6 +34,7 @@ from ledgerkeep.policy.load import load_environment
 from tests.conftest import ROOT
 from tests.operators.conftest import connection
 from tests.operators.runs import Run
+from tests.support.aws_server import empty_aws
 
 pytestmark = pytest.mark.integration
 
@@ -65,11 +65,8 @@ class Application:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with empty_aws() as url:
+        yield url
 
 
 @pytest.fixture

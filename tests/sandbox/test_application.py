@@ -1,20 +1,16 @@
 """What AWS knows of the application: made once, on the stand-in."""
 
-from moto.server import ThreadedMotoServer
-
 from include.sandbox import environment
 from include.sandbox.application import client, make_applications
 from ledgerkeep.documents.failover.application import Application
 from ledgerkeep.policy.load import load_policies
+from tests.support.aws_server import empty_aws
 
 
 def test_application_uses_the_primary_and_its_services_run() -> None:
     """A second call, such as that of a repeated start, leaves a failover where it is."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url, policies = f"http://{host}:{port}", load_policies(environment.POLICIES)
-    try:
+    policies = load_policies(environment.POLICIES)
+    with empty_aws() as url:
         make_applications(url, policies)
         for policy in policies:
             documents = policy.documents
@@ -33,5 +29,3 @@ def test_application_uses_the_primary_and_its_services_run() -> None:
             found.point_at("replica")
             make_applications(url, policies)
             assert found.bucket() == "replica"
-    finally:
-        server.stop()

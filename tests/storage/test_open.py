@@ -5,13 +5,13 @@ from datetime import timedelta
 import boto3
 import obstore
 import pytest
-from moto.server import ThreadedMotoServer
 
 from include.sandbox.objectstore import ObjectStoreServer
 from ledgerkeep.errors import StorageError
 from ledgerkeep.policy.model import Storage
 from ledgerkeep.storage.open import StoreAccess, encryption_parameters, open_store
 from ledgerkeep.worker import WorkerSettings
+from tests.support.aws_server import empty_aws
 
 AWS = StoreAccess(access_key="AKIA", secret_key="wJalrXUtnFEMI")
 
@@ -92,11 +92,8 @@ def test_the_policy_chooses_the_encryption_and_the_worker_may_override_it():
 @pytest.mark.integration
 def test_kms_headers_reach_the_store_on_small_and_large_objects():
     """moto records the headers; it encrypts nothing."""
-    moto = ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    try:
-        host, port = moto.get_host_and_port()
-        access = StoreAccess(f"http://{host}:{port}", access_key="AKIA", secret_key="secret")
+    with empty_aws() as url:
+        access = StoreAccess(url, access_key="AKIA", secret_key="secret")
         policy = storage(encryption={"key_id": "alias/loans"}, part_size_mib=5)
         store = open_store(policy, WorkerSettings(), access)
         store._bucket.client.create_bucket(
@@ -111,8 +108,6 @@ def test_kms_headers_reach_the_store_on_small_and_large_objects():
             assert head["ServerSideEncryption"] == "aws:kms"
             assert head["SSEKMSKeyId"] == "alias/loans"
             assert store.head(key).encryption == "aws:kms"
-    finally:
-        moto.stop()
 
 
 @pytest.mark.integration

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import boto3
-import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from include.sandbox.objectstore import REGION, ObjectStoreServer, make_bucket
 from ledgerkeep.errors import StorageError, StoreAccessDenied
@@ -16,6 +14,7 @@ from ledgerkeep.storage.open import StoreAccess
 from ledgerkeep.storage.port import ObjectStore, Retention
 from ledgerkeep.storage.vault import OpenVault, open_vault
 from ledgerkeep.worker import WorkerSettings
+from tests.support.aws_server import empty_aws
 
 pytestmark = pytest.mark.integration
 
@@ -26,26 +25,20 @@ KMS = {"mode": "aws:kms", "key_id": "alias/vault"}
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
     """moto, with a vault: it keeps storage classes, and refuses to read what lies in the cold."""
-    moto = ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    url = f"http://{host}:{port}"
-    # Every moto of a process has the same content.
-    httpx.post(f"{url}/moto-api/reset", trust_env=False)
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id="AKIA",
-        aws_secret_access_key="secret",
-    )
-    place = {"LocationConstraint": REGION}
-    client.create_bucket(
-        Bucket="vault", ObjectLockEnabledForBucket=True, CreateBucketConfiguration=place
-    )
-    client.create_bucket(Bucket="plain", CreateBucketConfiguration=place)
-    yield url
-    moto.stop()
+    with empty_aws() as url:
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name=REGION,
+            aws_access_key_id="AKIA",
+            aws_secret_access_key="secret",
+        )
+        place = {"LocationConstraint": REGION}
+        client.create_bucket(
+            Bucket="vault", ObjectLockEnabledForBucket=True, CreateBucketConfiguration=place
+        )
+        client.create_bucket(Bucket="plain", CreateBucketConfiguration=place)
+        yield url
 
 
 def opened(

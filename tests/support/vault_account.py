@@ -10,12 +10,12 @@ from datetime import timedelta
 import boto3
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ledgerkeep.policy.model import Storage, Vault
 from ledgerkeep.storage.open import StoreAccess
 from ledgerkeep.storage.vault import OpenVault, open_vault
 from ledgerkeep.worker import WorkerSettings
+from tests.support.aws_server import empty_aws
 
 REGION = "eu-west-1"
 ROLE = "arn:aws:iam::123456789012:role/vault"
@@ -89,13 +89,8 @@ class Account:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    moto = ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    try:
-        host, port = moto.get_host_and_port()
-        url = f"http://{host}:{port}"
-        httpx.post(f"{url}/moto-api/reset", trust_env=False)
-        yield Account(url)
-    finally:
-        httpx.post(f"{url}/moto-api/reset-auth", content="1000000", trust_env=False)
-        moto.stop()
+    with empty_aws() as url:
+        try:
+            yield Account(url)
+        finally:
+            httpx.post(f"{url}/moto-api/reset-auth", content="1000000", trust_env=False)
