@@ -1,6 +1,7 @@
 """Requests to management APIs: waiting, masking, and what is sent of a change."""
 
 import re
+import time
 
 import httpx
 import pytest
@@ -78,12 +79,14 @@ def test_a_secret_that_a_service_echoes_is_not_told() -> None:
 def test_an_unavailable_service_is_given_up_after_our_patience() -> None:
     with running(SaasServer(Echo())) as server:
         server.fail(503, times=99)
+        began = time.monotonic()
         with pytest.raises(ServiceUnavailable) as caught:
             api(server.url, patience=1).ask("read it", "GET", "/it")
     assert caught.value.message == "echo failed to read it (503); given up after 1 s"
     assert caught.value.hint == (
         "look at the status page of echo, and run it again: what is done already is found again"
     )
+    assert time.monotonic() - began < 5
 
 
 def test_a_post_is_repeated_only_where_it_was_not_carried_out() -> None:

@@ -123,7 +123,7 @@ def test_shipped_queries_are_timed_on_both(cluster: Cluster, loans: str) -> None
     times = time_queries(cluster.address, cluster.address, key_queries(loans), directory=SQL)
     assert [one.name for one in times] == ["open_loans_of_a_customer", "payments_of_the_last_month"]
     for one in times:
-        assert one.copy_seconds > 0
+        assert 0 < one.copy_seconds < 1
         assert one.source_seconds is not None
         assert one.within
     refuse_slow(times)

@@ -89,7 +89,7 @@ def test_a_commit_is_durable_seconds_later_while_the_run_goes_on(
         assert position > first.end_lsn
     lag = run.result().durable_after
     assert lag is not None
-    assert 0 < lag.p50_seconds <= lag.p95_seconds <= lag.max_seconds
+    assert 0 < lag.p50_seconds <= lag.p95_seconds <= lag.max_seconds < 10
 
 
 def test_a_run_records_one_stretch_that_follows_the_last(source: Cluster, slot: str) -> None:
