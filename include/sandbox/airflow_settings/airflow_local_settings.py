@@ -1,9 +1,9 @@
 """Read by every Airflow process of the sandbox as it starts; its place is on their PYTHONPATH.
 
 Tasks and DAG files run in forks of the scheduler and of the DAG processor. What these two have
-imported, no fork imports again: half a second of processor time for each task, on machines of two
-cores. Only other people's libraries are imported here, and none that starts a thread: a module of
-ours would stay as it was until the sandbox is restarted, also while somebody is changing it.
+imported, no fork imports again. Only other people's libraries are imported here, and none that
+starts a thread: a module of ours would stay as it was until the sandbox is restarted, also while
+somebody is changing it.
 """
 
 import sys
