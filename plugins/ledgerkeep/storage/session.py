@@ -3,7 +3,8 @@
 A session of boto3 reads the description of every service that it makes a client of, and the list
 of all endpoints: some megabytes of JSON, half a second of work for S3 alone. Sessions differ in
 their credentials and not in these, so all sessions of a process read from one shelf. Whoever opens
-one bucket spares nothing; a task that opens four, a console and a run of tests spare most of it.
+one bucket spares nothing, unless the process that it was forked from has read ahead; a task that
+opens four, a console and a run of tests spare most of it.
 """
 
 from functools import cache
@@ -38,6 +39,19 @@ def sharing(session: boto3.Session) -> boto3.Session:
     # boto3 offers no way to hand a session its loader; botocore's sessions take components.
     session._session.register_component("data_loader", _descriptions())
     return session
+
+
+def read_ahead(*services: str) -> None:
+    """Read the descriptions of services now, so that processes forked from this one have them.
+
+    :param services: their names in boto3, such as `s3`
+    """
+    shelf = _descriptions()
+    for about_all in ("endpoints", "partitions", "sdk-default-configuration"):
+        shelf.load_data(about_all)
+    for service in services:
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            shelf.load_service_model(service, kind)
 
 
 @cache
