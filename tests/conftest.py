@@ -11,7 +11,6 @@ import secrets
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from include.sandbox import objectstore  # noqa: E402
 from include.sandbox.place import Place, prepare_place  # noqa: E402
 from ledgerkeep.database.postgres.address import ServerAddress, connect  # noqa: E402
 from ledgerkeep.database.postgres.postmaster import Postmaster, init_cluster  # noqa: E402
+from tests.support.ground import make_ground  # noqa: E402
 
 
 class FilesSideBySide(LoadFileScheduling):
@@ -77,8 +77,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def run_directory() -> Iterator[Path]:
     """A directory for this run's servers; removed at its end."""
-    directory = Path(tempfile.mkdtemp(prefix="lk-", dir="/var/tmp"))
-    directory.chmod(0o755)
+    directory = make_ground("lk-")
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 

@@ -1,7 +1,6 @@
 """A sandbox of the test run's own: the same servers and the same Airflow as `make up` starts."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import yaml
 
 from include.sandbox import environment, sandbox
 from include.sandbox.sandbox import Sandbox
+from tests.support.ground import make_ground
 
 
 @pytest.fixture(scope="session")
 def ours() -> Iterator[Sandbox]:
     """It is up, with a small loan database."""
-    home = Path(tempfile.mkdtemp(prefix="lk-e-", dir="/var/tmp"))
-    home.chmod(0o755)
+    home = make_ground("lk-e-")
     made = Sandbox(home, _policies(home / "policies"))
     try:
         sandbox.up(made, size_mb=20)
