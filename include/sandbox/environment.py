@@ -236,9 +236,9 @@ def _airflow_settings(ports: Ports, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_tokens,
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        # Reading all files again takes most of a minute of one of two cores. A changed DAG file
-        # is read at once all the same, and policies do not change while the sandbox runs.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        # A changed DAG file is read at once all the same. Which events start a DAG that was
+        # switched on is looked at whenever its file is read, so this is not longer.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # Whoever answers an approval by script waits for some of these.

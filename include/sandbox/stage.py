@@ -149,6 +149,7 @@ class Stage:
         known = set(self.api.run_ids(dag_id))
         was_on = self.api.switch(dag_id, on=True)
         try:
+            self.api.watch_events(dag_id)
             cause()
             began = monotonic()
             while not (new := [one for one in self.api.run_ids(dag_id) if one not in known]):

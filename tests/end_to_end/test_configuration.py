@@ -88,6 +88,7 @@ def story(ours: Sandbox) -> Story:
 
     # A change that nobody starts a run for.
     api.switch(BACKUP, on=True)
+    api.watch_events(BACKUP)
     asked_at = datetime.now(UTC)
     account.client("ssm").put_parameter(Name=SETTING, Value="WARNING", Overwrite=True)
     told = told_version(api, versions, asked_at)

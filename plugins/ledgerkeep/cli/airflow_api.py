@@ -94,6 +94,15 @@ class AirflowApi:
         self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": not on})
         return was_on
 
+    def watch_events(self, dag_id: str) -> None:
+        """Have what starts the DAG watched from now on, which was just switched on.
+
+        Airflow notes the events of DAGs that are on whenever it reads their files (3.3): without
+        being asked, `min_file_process_interval` later.
+        """
+        token = self._call("GET", f"/api/v2/dags/{dag_id}")["file_token"]
+        self._call("PUT", f"/api/v2/parseDagFile/{token}")
+
     def is_on(self, dag_id: str) -> bool:
         """Whether the DAG is switched on (not paused).
 
