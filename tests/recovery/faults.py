@@ -15,6 +15,7 @@ import psutil
 
 from include.sandbox.objectstore import Credentials, ObjectStore
 from ledgerkeep.policy.model import Policy
+from ledgerkeep.recovery import combine
 from ledgerkeep.recovery.plan import RecoveryPlan
 from ledgerkeep.recovery.restore import restore_cluster
 from ledgerkeep.recovery.target import RecoveryTarget
@@ -29,7 +30,7 @@ def start_restore(
 ) -> "subprocess.Popen[bytes]":
     """Start a restore; it writes a line and hangs when its progress speaks of `hang_in`.
 
-    A program that combines a chain then hangs with it.
+    What combines a chain then hangs with it, see `hanging_combination`.
     """
     task = {
         "endpoint": history.s3.endpoint,
@@ -94,16 +95,26 @@ def little_space(directory: Path, megabytes: int = 24) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def suspend(program: str) -> None:
-    """Stop a program that this process has just started, in the middle of its work."""
+def hanging_combination(room: Path) -> Callable[..., list[str]]:
+    """In place of pg_combinebackup: a program of its name that has begun to write, and hangs.
 
-    def found() -> list[psutil.Process]:
-        children = psutil.Process().children(recursive=True)
-        return [child for child in children if child.name() == program]
+    The real one may have ended before anybody could stop it.
+    """
+    program = room.parent.parent / combine.PROGRAM
+    program.write_text('#!/bin/sh\nmkdir -p "$1/base"\n: > "$1/base/begun"\nkill -s STOP $$\n')
+    program.chmod(0o755)
+    return lambda *_: [str(program), str(room / "data")]
 
-    wait_until(lambda: bool(found()))
-    for process in found():
-        process.suspend()
+
+def combines(process: psutil.Process) -> bool:
+    """Whether it is that program; its name is cut off in the process table."""
+    return any(Path(word).name == combine.PROGRAM for word in process.cmdline()[:2])
+
+
+def has_begun() -> bool:
+    """Whether the program hangs that combines the chain of this process."""
+    children = psutil.Process().children(recursive=True)
+    return any(combines(child) and child.status() == psutil.STATUS_STOPPED for child in children)
 
 
 def main() -> None:
@@ -116,12 +127,14 @@ def main() -> None:
         if not what.startswith(task["hang_in"]):
             return
         if what.startswith("combining"):
-            suspend("pg_combinebackup")
+            wait_until(has_begun)
         elif done == 0:
             return
         print("hanging", flush=True)
         time.sleep(600)
 
+    if task["hang_in"] == "combining":
+        combine._command = hanging_combination(Path(task["room"]))
     restore_cluster(
         make_catalog(server, Policy.model_validate_json(task["policy"])),
         RecoveryPlan.from_json(task["plan"]),
