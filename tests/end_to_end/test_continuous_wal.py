@@ -7,6 +7,7 @@ are carried out, once; each test then asks one question of what they left behind
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from time import monotonic, sleep
 from typing import Any
@@ -45,7 +46,7 @@ class Airflow:
 
     ours: Sandbox
 
-    @property
+    @cached_property
     def api(self) -> AirflowApi:
         """A session of the administrator's."""
         return AirflowApi(self._url, "admin", self.ours.state().secrets.airflow_admin)
@@ -65,12 +66,17 @@ class Airflow:
     def _url(self) -> str:
         return environment.airflow_url(self.ours.state().ports)
 
-    def _get(self, path: str) -> Any:
+    @cached_property
+    def _viewer(self) -> httpx.Client:
+        """A session of somebody who may only look."""
+        session = httpx.Client(base_url=self._url, trust_env=False, timeout=60)
         login = {"username": "viewer", "password": self.ours.state().secrets.airflow_viewer}
-        token = httpx.post(f"{self._url}/auth/token", json=login, trust_env=False).json()
-        header = {"Authorization": f"Bearer {token['access_token']}"}
-        answer = httpx.get(f"{self._url}{path}", headers=header, trust_env=False, timeout=60)
-        return answer.raise_for_status().json()
+        token = session.post("/auth/token", json=login).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        return session
+
+    def _get(self, path: str) -> Any:
+        return self._viewer.get(path).raise_for_status().json()
 
 
 @dataclass(frozen=True)

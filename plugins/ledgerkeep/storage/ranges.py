@@ -10,8 +10,8 @@ The thread is a daemon and begins with the first request: a process that only li
 a range that is left behind holds up no process.
 
 obstore's own threads do not survive a fork: in the child every request would wait for ever, over a
-store of its own as well. Airflow forks before a task imports anything of ours, so this happens to
-nobody who does not fork inside a task. Whoever does is told, and does not hang.
+store of its own as well. Airflow forks before a task asks for anything, so this happens to nobody
+who does not fork inside a task. Whoever does is told, and does not hang.
 """
 
 import asyncio
