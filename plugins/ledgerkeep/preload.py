@@ -2,7 +2,7 @@
 
 Airflow's scheduler (with the LocalExecutor) and its DAG processor fork for every task and for every
 file. A fork that has to import us, build the policies' models and read what AWS says of S3 spends
-a third of a second on it, at the least, before anything happens. So these two do it when they start.
+a third of a second on it, at least, before anything happens. So these two do it when they start.
 
 All of us or nothing: a module that was imported before an upgrade beside one that was imported
 after it is a program that nobody has tested. Hence every module is imported here, and after an
