@@ -36,7 +36,10 @@ def quick(bucket: Bucket) -> QuickSender:
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_signature_holds_for_keys_of_any_characters(there: Bucket, key: str) -> None:
-    put = there.client.put_object(Bucket=there.name, Key=key, Body=b"1")
+    # Asked again where need be: SeaweedFS refuses the longest keys now and then.
+    put = there.ask(
+        "put", lambda: there.client.put_object(Bucket=there.name, Key=key, Body=b"1"), key=key
+    )
     source = quote(f"{there.name}/{key}", safe="/-_.~")
     headers, body = quick(there).send(
         "CopyObject", "PUT", key, {"x-amz-copy-source": f"{source}?versionId={put['VersionId']}"}
