@@ -60,9 +60,10 @@ _MUCH = 500_000
 
 @pytest.fixture(scope="module", autouse=True)
 def tidied_up() -> Iterator[None]:
-    """Garbage is collected between files: a fifth of the time goes into looking for it else.
+    """Garbage is collected between files only, and where there may be much of it.
 
-    Airflow, moto and what AWS describes are millions of objects, which never go.
+    A fifth of the time goes into looking for it else: Airflow, moto and what AWS describes are
+    millions of objects, which never go.
     """
     gc.disable()
     yield
