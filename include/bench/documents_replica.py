@@ -20,7 +20,7 @@ from pathlib import Path
 
 import obstore
 
-from include.bench.measure import Measured, Row, measure
+from include.bench.measure import Measured, Row, measure_apart
 from include.bench.simulated_versions import RULES, simulated
 from include.sandbox import objectstore
 from include.sandbox.objectstore import REGION, Credentials, ObjectStoreServer
@@ -77,7 +77,7 @@ def _rate(run: Measured, versions: int) -> str:
 
 def _measured(log: Path, *arguments: str, environment: dict[str, str] | None = None) -> Measured:
     command = [sys.executable, "-m", "include.bench.documents_replica", *arguments]
-    return measure(command, log=log, environment={**os.environ, **(environment or {})})
+    return measure_apart(command, log=log, environment={**os.environ, **(environment or {})})
 
 
 @contextmanager

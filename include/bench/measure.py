@@ -40,6 +40,7 @@ def measure(
     :param account: `Account.popen()`, to run it under the servers' account.
     :raises CommandFailed:
     """
+    settle()
     with log.open("ab") as output:
         started = time.monotonic()
         process = subprocess.Popen(
@@ -50,12 +51,28 @@ def measure(
             env=environment,
             **(account or {}),
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
+        measured, process.returncode = awaited(process.pid, started)
     if process.returncode != 0:
         raise CommandFailed(f"{' '.join(command[:4])} …\n{log.read_text()[-3000:]}")
-    return Measured(seconds, usage.ru_maxrss / 1024)
+    return measured
+
+
+def settle() -> None:
+    """Let the disk finish what earlier commands left it to write, so that nobody pays for another.
+
+    Whoever flushes a file waits for the disk, also for what the store was given minutes ago.
+    """
+    os.sync()
+
+
+def awaited(pid: int, started: float) -> tuple[Measured, int]:
+    """Wait for a child to end: what it took, and its exit code.
+
+    :param started: `time.monotonic()` when it began.
+    """
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.monotonic() - started
+    return Measured(seconds, usage.ru_maxrss / 1024), os.waitstatus_to_exitcode(status)
 
 
 def measure_apart(

@@ -23,9 +23,8 @@ from ledgerkeep.storage.open import open_store
 from ledgerkeep.worker import worker_settings
 
 
-def main() -> None:
-    """Carry out the operation named in the arguments."""
-    operation, *rest = sys.argv[1:]
+def carry_out(operation: str, *rest: str) -> None:
+    """Carry out an operation."""
     settings = worker_settings()
     policy = load_policy(settings.policies / "production.yaml")
     catalog = Catalog(open_store(policy.storage, settings), policy)
@@ -116,4 +115,4 @@ def _stream(catalog: Catalog, address: ServerAddress, interval: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(*sys.argv[1:])

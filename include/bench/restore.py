@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from include.bench.measure import Measured, Row, compared, middle
+from include.bench.measure import Measured, Row, compared, middle, settle
 from include.bench.peers import PgBackRest
 from include.bench.stage import Stage
 from ledgerkeep.database.postgres.postmaster import Postmaster
@@ -47,6 +47,7 @@ def _restore_with(peer: PgBackRest, made: Stage, log: Path) -> Measured:
     sockets = made.place.servers / "t"
     sockets.mkdir(mode=0o700, exist_ok=True)
     made.place.account.own(sockets)
+    settle()
     started = time.monotonic()
     try:
         restored = peer.run("restore", f"--pg1-path={target}", "--type=immediate", log=log)

@@ -12,12 +12,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from include.bench.measure import Measured, measure
 from include.bench.store import TlsStore
 from include.bench.store import start as start_store
+from include.bench.task import TaskParent, task_parent
 from include.sandbox import objectstore
 from include.sandbox.place import Place, prepare_place
 from include.sandbox.ports import free_ports
@@ -40,6 +41,8 @@ class Stage:
     port: int
     store: TlsStore
     bucket: str
+    tasks: TaskParent = field(init=False, repr=False)
+    """What forks for the measured operations."""
 
     @property
     def address(self) -> ServerAddress:
@@ -63,7 +66,11 @@ class Stage:
         }
 
     def ours(self, log: Path, *arguments: str) -> Measured:
-        """Measure one operation of ours, as `include.bench.ours` takes it."""
+        """Measure one operation of ours, as `include.bench.ours` takes it, begun as a task is."""
+        return self.tasks.measure(log, *arguments)
+
+    def ours_anew(self, log: Path, *arguments: str) -> Measured:
+        """Measure one operation in a Python of its own, as the command line is."""
         command = [sys.executable, "-m", "include.bench.ours", *arguments]
         return measure(command, log=log, environment=self.environment())
 
@@ -92,6 +99,7 @@ def stage(size_mb: int) -> Iterator[Stage]:
         server = _start_cluster(place, data, port)
         leave.callback(server.stop, immediate=True)
         made = Stage(home, place, data, server, port, store, bucket)
+        made.tasks = leave.enter_context(task_parent(made.environment()))
         _fill(made, size_mb)
         yield made
 
