@@ -1,14 +1,18 @@
 """The replication protocol against a real server."""
 
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from ledgerkeep.catalog.lsn import parse_lsn
-from ledgerkeep.database.postgres.address import connect
+from ledgerkeep.database.postgres import wal_stream
+from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.database.postgres.slots import ensure_slot
 from ledgerkeep.database.postgres.wal_stream import WalStream, has_wal, read_wal
-from ledgerkeep.errors import DatabaseError, SlotInUse, WalGap
+from ledgerkeep.errors import DatabaseError, DatabaseUnavailable, SlotInUse, WalGap
 from tests.conftest import Cluster
 from tests.database.postgres.wal_support import (
     MEGABYTE,
@@ -71,6 +75,57 @@ def test_wal_that_the_server_removed_is_a_gap(source: Cluster) -> None:
         WalGap, match=r"the server no longer has the WAL at .* of timeline 1: ERROR"
     ):
         next(read_wal(source.address, timeline=1, start=gone, end=gone + 1))
+
+
+@contextmanager
+def _stream_whose_wal_goes(source: Cluster) -> Iterator[WalStream]:
+    """It has begun; what it is to send next is removed while the server is at it."""
+    with connect(source.address) as connection:
+        start = ensure_slot(connection, "keeping").restart_lsn // MEGABYTE * MEGABYTE
+    # More than lies between the two of us, so the server is still at it when it has to look.
+    write_wal(source, 40)
+    with WalStream(source.address, timeline=1, start=start) as stream:
+        assert stream.receive(10).position == start
+        source.execute("SELECT pg_drop_replication_slot('keeping')")
+        recycle(source)
+        yield stream
+
+
+def _drain(stream: WalStream) -> None:
+    while stream.receive(10) is not None:
+        pass
+
+
+def test_wal_that_is_removed_while_it_is_sent_is_a_gap(source: Cluster) -> None:
+    """The server notices behind the reading, and then has no error code for it."""
+    with _stream_whose_wal_goes(source) as stream, pytest.raises(WalGap) as gone:
+        _drain(stream)
+    assert re.fullmatch(
+        r"the server no longer has the WAL at 0/[0-9A-F]+ of timeline 1: "
+        r"ERROR: requested WAL segment [0-9A-F]{24} has already been removed",
+        gone.value.message,
+    )
+    assert gone.value.hint == "take a full backup: recovery starts anew from it"
+
+
+def test_server_that_cannot_be_asked_anew_is_quoted(
+    source: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a gap until somebody has said so."""
+
+    def unreachable(address: ServerAddress) -> None:
+        raise DatabaseUnavailable(f"{address} cannot be reached")
+
+    with _stream_whose_wal_goes(source) as stream:
+        monkeypatch.setattr(wal_stream, "connect_replication", unreachable)
+        with pytest.raises(DatabaseError) as refused:
+            _drain(stream)
+    assert type(refused.value) is DatabaseError
+    assert re.fullmatch(
+        r"the server refused to send WAL from 0/[0-9A-F]+ of timeline 1: "
+        r"ERROR: requested WAL segment [0-9A-F]{24} has already been removed",
+        refused.value.message,
+    )
 
 
 def test_a_timeline_the_server_never_had_is_refused_in_its_words(source: Cluster) -> None:

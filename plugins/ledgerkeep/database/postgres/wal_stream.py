@@ -28,6 +28,8 @@ _WAL_DATA = ord("w")
 _KEEPALIVE = ord("k")
 _UNDEFINED_FILE = b"58P01"
 _OBJECT_IN_USE = b"55006"
+_INTERNAL_ERROR = b"XX000"
+_QUESTION_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,25 @@ class WalStream:
         if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
             state = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
             words = result.error_message if result else self._connection.error_message
+            # The server looks behind each reading whether the segment is still there, and has no
+            # code for what it finds then (PostgreSQL: CheckXLogRemoved). Asked anew, it has.
+            if state == _INTERNAL_ERROR and self._is_gone():
+                state = _UNDEFINED_FILE
             raise self._error(state, words)
+
+    def _is_gone(self) -> bool:
+        """Whether the server, asked anew, no longer has the WAL that it should send now."""
+        try:
+            with _Question(
+                self._address, timeline=self._timeline, start=self._position
+            ) as question:
+                question.receive(_QUESTION_SECONDS)
+        except WalGap:
+            return True
+        except DatabaseError:
+            # What ended the stream itself says more.
+            return False
+        return False
 
     def _error(self, state: bytes | None, words: bytes) -> DatabaseError:
         said = " ".join(words.decode(errors="replace").split())
@@ -219,6 +239,13 @@ class WalStream:
             f"{' '.join(words.split())}",
             hint="is the server up? run again: the slot keeps what was not stored yet",
         )
+
+
+class _Question(WalStream):
+    """A stream that asks whether WAL is there, and not once more when it ends without a reason."""
+
+    def _is_gone(self) -> bool:
+        return False
 
 
 def read_wal(
