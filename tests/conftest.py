@@ -202,6 +202,12 @@ def database(cluster: Cluster) -> Iterator[str]:
     name = f"t_{secrets.token_hex(4)}"
     cluster.execute(f"CREATE DATABASE {name}")
     yield name
+    # Who has closed a connection with a slot of its own leaves it to the server to end: FORCE does
+    # not wait for those.
+    cluster.execute(
+        "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots "
+        f"WHERE database = '{name}' AND active"
+    )
     cluster.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
