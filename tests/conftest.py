@@ -125,6 +125,24 @@ class Cluster:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def release_slots(self, which: str = "true") -> None:
+        """End the sessions that hold the slots for which a condition is true; they are gone then.
+
+        A client that has closed its connection, or was killed, leaves its session to the server to
+        end: until then the slot cannot be dropped, nor its database, and FORCE does not wait.
+        """
+        self.execute(
+            "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots "
+            f"WHERE active AND {which}"
+        )
+
+    def drop_slots(self, which: str = "true") -> None:
+        """Drop the slots for which a condition is true, whoever holds them."""
+        self.release_slots(which)
+        self.execute(
+            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {which}"
+        )
+
 
 def make_cluster(
     place: Place, data: Path, *, initdb: tuple[str, ...] = (), **settings: str
@@ -202,12 +220,7 @@ def database(cluster: Cluster) -> Iterator[str]:
     name = f"t_{secrets.token_hex(4)}"
     cluster.execute(f"CREATE DATABASE {name}")
     yield name
-    # Who has closed a connection with a slot of its own leaves it to the server to end: FORCE does
-    # not wait for those.
-    cluster.execute(
-        "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots "
-        f"WHERE database = '{name}' AND active"
-    )
+    cluster.release_slots(f"database = '{name}'")
     cluster.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 

@@ -117,7 +117,7 @@ def protected(
     for name, value in made.variables.items():
         monkeypatch.setenv(name, value)
     yield made
-    source.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    source.drop_slots()
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def both(
     for key in ("a", "b"):
         made.upload(key, key.encode())
     yield made
-    lending.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    lending.drop_slots()
     for room in worker_settings().rooms.iterdir():
         shutil.rmtree(room)
 

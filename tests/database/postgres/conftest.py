@@ -46,7 +46,4 @@ def slot(source: Cluster) -> Iterator[str]:
     """The name of a slot of the test's own."""
     name = f"s_{secrets.token_hex(4)}"
     yield name
-    source.execute(
-        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-        f"WHERE slot_name = '{name}'"
-    )
+    source.drop_slots(f"slot_name = '{name}'")

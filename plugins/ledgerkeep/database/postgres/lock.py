@@ -2,12 +2,13 @@
 
 The lock belongs to a session of the source server, so it needs no other service, holds across
 workers, and vanishes with a worker that dies. The second run is refused, not queued: Airflow
-retries it, and the log says why.
+retries it, and the log says why. A run that ends gives the lock back itself, so that the next one
+is not refused for one that is over.
 """
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,7 +37,10 @@ def operation_lock(address: ServerAddress, operation: str) -> Iterator[psycopg.C
                 "the server's tcp_keepalives time and the lock with it "
                 "(SELECT * FROM pg_locks WHERE locktype = 'advisory')",
             )
-        yield connection
+        try:
+            yield connection
+        finally:
+            _release(connection, number)
 
 
 def is_locked(connection: psycopg.Connection, operation: str) -> bool:
@@ -68,6 +72,15 @@ def _taken(connection: psycopg.Connection, number: int) -> bool:
     """
     got = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, number]).fetchone()
     return got == (True,) and not _holders(connection, number)
+
+
+def _release(connection: psycopg.Connection, number: int) -> None:
+    """Give the lock back now: a server that is busy ends a closed session some time later.
+
+    A session that cannot be asked any more takes the lock with it.
+    """
+    with suppress(psycopg.Error):
+        connection.execute("SELECT pg_advisory_unlock(%s, %s)", [_CLASS, number])
 
 
 def _holders(connection: psycopg.Connection, number: int) -> list[tuple[Any, ...]]:
