@@ -1,11 +1,13 @@
 """Checks and key queries must have their files when the policy is read."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ledgerkeep.errors import PolicyError
 from ledgerkeep.policy.load import load_policy
+from ledgerkeep.worker import WorkerSettings
 from tests.policy.support import broken, line_of
 
 
@@ -40,6 +42,36 @@ def test_name_without_a_file_is_refused_with_the_names_there_are(
         f"database.validation.{field}: found 'ledger_is_balancd', of which there is no file in "
         f"{sql}; allowed: {allowed}"
     )
+
+
+def test_file_that_comes_or_goes_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the policy itself says the same as before."""
+    sql = tmp_path / "sql"
+    shutil.copytree(WorkerSettings().sql, sql)
+    monkeypatch.setenv("LEDGERKEEP_SQL", str(sql))
+    path = broken(tmp_path, "production")
+    load_policy(path)
+    gone = sql / "checks" / "ledger_is_balanced.sql"
+    gone.rename(tmp_path / "away")
+    with pytest.raises(PolicyError, match="found 'ledger_is_balanced', of which there is no file"):
+        load_policy(path)
+    (tmp_path / "away").rename(gone)
+    load_policy(path)
+
+
+def test_file_that_is_missing_is_told_with_what_contradicts_itself(tmp_path: Path) -> None:
+    path = broken(
+        tmp_path,
+        "production",
+        ("name: ledger_is_balanced", "name: ledger_is_balancd"),
+        ("    key_id: alias/ledgerkeep-production\n", ""),
+    )
+    with pytest.raises(PolicyError, match="is refused for 2 faults") as caught:
+        load_policy(path)
+    assert "storage.encryption.key_id" in caught.value.message
+    assert "ledger_is_balancd" in caught.value.message
 
 
 def test_name_cannot_lead_out_of_the_directory(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledgerkeep.errors import PolicyError
+from ledgerkeep.policy import load
 from ledgerkeep.policy.load import (
     load_policies,
     load_policy,
@@ -219,11 +220,27 @@ def test_directory_comes_from_the_worker_setting(
     assert [loaded.path.name for loaded in read_policies()] == ["staging.yaml"]
 
 
+def test_what_a_file_says_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_policies(POLICIES)
+    monkeypatch.setattr(load, "parse_document", None)
+    assert load_policies(POLICIES) == first
+
+
+def test_file_that_says_something_else_is_read_anew(tmp_path: Path) -> None:
+    before = load_policy(broken(tmp_path, "production"))
+    assert before.owner == "backup-operations"
+    path = broken(tmp_path, "production", ("owner: backup-operations ", "owner: nobody "))
+    assert load_policy(path).owner == "nobody"
+    path = broken(tmp_path, "production", ("owner: backup-operations ", "owner: 7 "))
+    assert "owner: found 7" in refusal(path)
+
+
 def test_loading_is_quick_enough_for_every_dag_parse() -> None:
     """Three files in under 50 ms of processor time; the best of five, since machines are busy."""
     load_policies(POLICIES)
     spent = []
     for _ in range(5):
+        load._understood.cache_clear()
         started = time.process_time()
         load_policies(POLICIES)
         spent.append(time.process_time() - started)

@@ -23,7 +23,7 @@ client = S3Store(
     config={"aws_endpoint_url_s3": sys.argv[1], "region": "eu-central-1", "skip_signature": True},
     client_options={"allow_http": True, "timeout": "1h"},
 )
-threading.Thread(target=RangeReader(client).fetch, args=("key", 0, 1), daemon=True).start()
+threading.Thread(target=RangeReader(lambda: client).fetch, args=("key", 0, 1), daemon=True).start()
 sys.stdin.readline()
 """
 
@@ -40,7 +40,7 @@ inherited = MemoryStore()
 has_read = sys.argv[1] == "after reading"
 if has_read:
     fill(inherited)
-    RangeReader(inherited).fetch("key", 0, 1)
+    RangeReader(lambda: inherited).fetch("key", 0, 1)
 child = os.fork()
 if child == 0:
     signal.alarm(30)  # nobody waits for ever
@@ -48,14 +48,14 @@ if child == 0:
         try:
             if not has_read:
                 fill(store)
-            print(bytes(RangeReader(store).fetch("key", 2, 5)))
+            print(bytes(RangeReader(lambda store=store: store).fetch("key", 2, 5)))
         except WorkerError as problem:
             print(str(problem).replace(str(os.getpid()), "C").replace(str(os.getppid()), "P"))
     sys.stdout.flush()
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 fill(inherited)
-print(bytes(RangeReader(inherited).fetch("key", 5, 7)))
+print(bytes(RangeReader(lambda: inherited).fetch("key", 5, 7)))
 sys.stdout.flush()
 os._exit(0)  # as Airflow's tasks end: nobody waits for a thread that has just given its answer
 """
@@ -64,7 +64,7 @@ os._exit(0)  # as Airflow's tasks end: nobody waits for a thread that has just g
 def _reader() -> RangeReader:
     store = MemoryStore()
     store.put("key", BODY)
-    return RangeReader(store)
+    return RangeReader(lambda: store)
 
 
 def test_many_threads_each_get_their_own_range() -> None:
@@ -78,6 +78,22 @@ def test_many_threads_each_get_their_own_range() -> None:
     assert b"".join(got) == BODY
     loops = [thread for thread in threading.enumerate() if thread.name == "object ranges"]
     assert len(loops) == 1
+
+
+def test_the_client_is_made_once_and_not_before_it_is_needed() -> None:
+    """Making one costs what a small request does, and many a task reads no range."""
+    made: list[MemoryStore] = []
+
+    def make() -> MemoryStore:
+        made.append(MemoryStore())
+        made[-1].put("key", BODY)
+        return made[-1]
+
+    reader = RangeReader(make)
+    assert made == []
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda start: reader.fetch("key", start, start + 10), range(8)))
+    assert len(made) == 1
 
 
 def test_a_missing_object_is_raised_where_it_was_asked_for() -> None:

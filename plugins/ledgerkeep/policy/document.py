@@ -76,16 +76,23 @@ def field_name(path: FieldPath) -> str:
     return text
 
 
-def read_document(path: Path) -> Document:
-    """Read a YAML file.
+def read_text(path: Path) -> str:
+    """What a file holds.
 
-    :raises DocumentRefused: unreadable, no YAML, a key given twice, an anchor inside itself.
+    :raises DocumentRefused: it cannot be read, or is not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         found = f"a file that cannot be read ({problem})"
         raise DocumentRefused([Fault(1, "", found, "a readable UTF-8 file")]) from problem
+
+
+def parse_document(text: str) -> Document:
+    """The values of a YAML text.
+
+    :raises DocumentRefused: no YAML, a key given twice, an anchor inside itself.
+    """
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

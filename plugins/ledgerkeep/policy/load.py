@@ -1,6 +1,7 @@
 """Policies from their files: refused with file, line, field, what was found and what is allowed.
 
-DAG files read them at every parse, so loading is quick and touches nothing but the files.
+DAG files read them at every parse, so loading is quick and touches nothing but the files; what a
+file says is made out once in a process, for as long as it says the same.
 
 **One broken file must not hide the other environments.** Airflow registers no DAG at all of a
 file that raises while it is imported. Therefore a DAG file that builds the DAGs of an area loops
@@ -14,8 +15,10 @@ shows as an import error in Airflow that names every broken file and field, for 
 broken, while the DAGs of the sound environments go on running from the other files.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,8 @@ from ledgerkeep.policy.document import (
     Fault,
     FieldPath,
     field_name,
-    read_document,
+    parse_document,
+    read_text,
 )
 from ledgerkeep.policy.files import missing_files
 from ledgerkeep.policy.model import Policy
@@ -127,24 +131,42 @@ def read_policies(directory: Path | None = None) -> list[LoadedPolicy]:
 def read_policy(path: Path) -> LoadedPolicy:
     """One policy file, sound or broken; raises nothing for a broken one."""
     try:
-        document = read_document(path)
-        policy = Policy.model_validate(document.values)
+        document, policy, faults = _understood(path, read_text(path))
     except DocumentRefused as refused:
         return LoadedPolicy(path, None, tuple(refused.faults))
+    if policy is not None:
+        # Not remembered: those files come and go while the policy stays as it is.
+        missing = _named(document, missing_files(policy, worker_settings().sql))
+        faults = _by_line([*faults, *missing])
+    return LoadedPolicy(path, None if faults else policy, faults)
+
+
+@lru_cache(maxsize=16)
+def _understood(path: Path, text: str) -> tuple[Document, Policy | None, tuple[Fault, ...]]:
+    """What a policy file says and what is wrong with it, remembered as long as it says the same.
+
+    Every DAG file, page and operator asks for its policy anew, mostly in one process.
+
+    :raises DocumentRefused:
+    """
+    document = parse_document(text)
+    try:
+        policy = Policy.model_validate(document.values)
     except ValidationError as problem:
-        faults = [_fault(document, error) for error in problem.errors(include_url=False)]
-        return LoadedPolicy(path, None, tuple(sorted(faults, key=lambda fault: fault.line)))
-    found = [
+        found = [_fault(document, error) for error in problem.errors(include_url=False)]
+        return document, None, _by_line(found)
+    return document, policy, _named(document, [*_misplaced(path, policy), *contradictions(policy)])
+
+
+def _named(document: Document, found: Iterable[tuple[FieldPath, str, str]]) -> tuple[Fault, ...]:
+    return _by_line(
         Fault(document.line_of(where), field_name(where), what, allowed)
-        for where, what, allowed in [
-            *_misplaced(path, policy),
-            *contradictions(policy),
-            *missing_files(policy, worker_settings().sql),
-        ]
-    ]
-    if found:
-        return LoadedPolicy(path, None, tuple(sorted(found, key=lambda fault: fault.line)))
-    return LoadedPolicy(path, policy)
+        for where, what, allowed in found
+    )
+
+
+def _by_line(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(sorted(faults, key=lambda fault: fault.line))
 
 
 def _misplaced(path: Path, policy: Policy) -> list[tuple[FieldPath, str, str]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -188,7 +189,9 @@ def _configuration(storage: Storage, style: Literal["path", "virtual"]) -> Confi
     )
 
 
-def _range_client(session: boto3.Session, storage: Storage, client: "S3Client") -> RangeClient:
+def _range_client(
+    session: boto3.Session, storage: Storage, client: "S3Client"
+) -> Callable[[], RangeClient]:
     """Obstore on the same endpoint, named in full so that it looks at no environment of its own."""
     endpoint = urlsplit(client.meta.endpoint_url)
     virtual = _is_virtual(client, storage)
@@ -206,7 +209,8 @@ def _range_client(session: boto3.Session, storage: Storage, client: "S3Client") 
     }
     if authority := os.environ.get("AWS_CA_BUNDLE"):
         options["root_certificate"] = Path(authority).read_bytes()
-    return RangeClient(
+    return partial(
+        RangeClient,
         storage.bucket,
         config=config,
         client_options=options,

@@ -17,6 +17,7 @@ who does not fork inside a task. Whoever does is told, and does not hang.
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import obstore
@@ -30,17 +31,24 @@ if TYPE_CHECKING:
 class RangeReader:
     """Fetches ranges over one client; threads may share it."""
 
-    def __init__(self, client: "RangeClient") -> None:
-        self._client = client
+    def __init__(self, make_client: "Callable[[], RangeClient]") -> None:
+        """Make the client with the first range: it reads all authorities that the system trusts."""
+        self._make_client = make_client
+        self._making = threading.Lock()
+        self._client: RangeClient | None = None
 
     @property
     def client(self) -> "RangeClient":
         """To ask with, in this process.
 
+        :raises obstore.exceptions.BaseError: its configuration is not usable.
         :raises WorkerError: it was forked from one that has asked.
         """
         _process.claim()
-        return self._client
+        with self._making:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
 
     def fetch(self, key: str, start: int, end: int) -> memoryview:
         """Bytes `start` up to, not including, `end`; fewer when the object ends before.
