@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import boto3
@@ -167,13 +168,18 @@ def make_bucket(server: ObjectStore, name: str, *, object_lock: bool = True) -> 
 
 
 def admin_client(server: ObjectStore):
-    """A client that may make and remove buckets."""
+    """A client that may make and remove buckets: the process's one for that store."""
+    return _client(server.endpoint, server.admin)
+
+
+@lru_cache(maxsize=8)
+def _client(endpoint: str, who: Credentials):
     return boto3.client(
         "s3",
-        endpoint_url=server.endpoint,
+        endpoint_url=endpoint,
         region_name=REGION,
-        aws_access_key_id=server.admin.access_key,
-        aws_secret_access_key=server.admin.secret_key,
+        aws_access_key_id=who.access_key,
+        aws_secret_access_key=who.secret_key,
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
     )
 
