@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 Row = tuple[str, str, str, str]
 """What was measured, ours, the peer's, and the ratio."""
@@ -33,11 +32,9 @@ def measure(
     *,
     log: Path,
     environment: Mapping[str, str] | None = None,
-    account: Mapping[str, Any] | None = None,
 ) -> Measured:
     """Run a command to its end.
 
-    :param account: `Account.popen()`, to run it under the servers' account.
     :raises CommandFailed:
     """
     settle()
@@ -49,11 +46,10 @@ def measure(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
-            **(account or {}),
         )
         measured, process.returncode = awaited(process.pid, started)
     if process.returncode != 0:
-        raise CommandFailed(f"{' '.join(command[:4])} …\n{log.read_text()[-3000:]}")
+        raise CommandFailed(f"{' '.join(command[:8])} …\n{log.read_text()[-3000:]}")
     return measured
 
 

@@ -21,13 +21,14 @@ def pg_basebackup(stage: Stage, log: Path) -> Measured:
     stage.place.account.own(target)
     try:
         return measure(
-            [
-                stage.place.programs.path("pg_basebackup"),
-                *("-h", stage.address.host, "-p", str(stage.port), "-U", "postgres"),
-                *("-D", str(target), "-X", "stream", "-c", "fast"),
-            ],
+            stage.place.account.command(
+                [
+                    stage.place.programs.path("pg_basebackup"),
+                    *("-h", stage.address.host, "-p", str(stage.port), "-U", "postgres"),
+                    *("-D", str(target), "-X", "stream", "-c", "fast"),
+                ]
+            ),
             log=log,
-            account=stage.place.account.popen(),
         )
     finally:
         shutil.rmtree(target, ignore_errors=True)
@@ -40,13 +41,14 @@ def pg_receivewal(stage: Stage, slot: str, end: str, log: Path) -> Measured:
     stage.place.account.own(target)
     try:
         return measure(
-            [
-                stage.place.programs.path("pg_receivewal"),
-                *("-h", stage.address.host, "-p", str(stage.port), "-U", "postgres"),
-                *("-D", str(target), "-S", slot, "--endpos", end, "--no-loop"),
-            ],
+            stage.place.account.command(
+                [
+                    stage.place.programs.path("pg_receivewal"),
+                    *("-h", stage.address.host, "-p", str(stage.port), "-U", "postgres"),
+                    *("-D", str(target), "-S", slot, "--endpos", end, "--no-loop"),
+                ]
+            ),
             log=log,
-            account=stage.place.account.popen(),
         )
     finally:
         shutil.rmtree(target, ignore_errors=True)
@@ -68,15 +70,16 @@ class PgBackRest:
     def run(self, command: str, *options: str, log: Path) -> Measured:
         """Measure one command."""
         return measure(
-            [
-                self.program,
-                f"--config={self.home / 'pgbackrest.conf'}",
-                f"--stanza={STANZA}",
-                *options,
-                command,
-            ],
+            self.stage.place.account.command(
+                [
+                    self.program,
+                    f"--config={self.home / 'pgbackrest.conf'}",
+                    f"--stanza={STANZA}",
+                    *options,
+                    command,
+                ]
+            ),
             log=log,
-            account=self.stage.place.account.popen(),
             environment={"PATH": "/usr/bin:/bin", "HOME": str(self.home)},
         )
 

@@ -151,14 +151,15 @@ def _rates(made: Stage, writing: "Future[Measured]") -> tuple[float, float] | No
 
 def _pgbench(made: Stage, log: Path, *arguments: str) -> Measured:
     return measure(
-        [
-            made.place.programs.path("pgbench"),
-            *("-h", made.address.host, "-p", str(made.port), "-U", "postgres"),
-            *arguments,
-            "postgres",
-        ],
+        made.place.account.command(
+            [
+                made.place.programs.path("pgbench"),
+                *("-h", made.address.host, "-p", str(made.port), "-U", "postgres"),
+                *arguments,
+                "postgres",
+            ]
+        ),
         log=log,
-        account=made.place.account.popen(),
         environment={**os.environ, "PGOPTIONS": "-c synchronous_commit=off"},
     )
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -79,18 +78,16 @@ def start(
     :param environment: the whole environment; nothing is inherited.
     :param account: whose process it is, when not ours.
     """
-    as_account: dict[str, Any] = account.popen() if account else {}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            list(command),
+            account.command(command) if account else list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
             env={**environment, MARK: str(home)},
             start_new_session=True,
-            **as_account,
         )
     return daemon(process.pid)
 

@@ -167,14 +167,14 @@ def test_copy_has_the_row_that_was_lost(recoveries: Recoveries) -> None:
 
     def do(command: list[str]) -> str:
         return subprocess.run(
-            command, check=True, capture_output=True, text=True, cwd="/", **account.popen()
+            account.command(command), check=True, capture_output=True, text=True, cwd="/"
         ).stdout
 
     with_services = ["env", f"PGSERVICEFILE={handover['services']}"]
     psql = str(Path(handover["start"][0]).with_name("psql"))
     lost = "SELECT name FROM customers WHERE email = 'lost@example.com'"
     subprocess.run(
-        handover["start"], check=True, stdout=subprocess.DEVNULL, cwd="/", **account.popen()
+        account.command(handover["start"]), check=True, stdout=subprocess.DEVNULL, cwd="/"
     )
     try:
         found = do([*with_services, psql, "service=loan_management", "-Atc", lost])

@@ -141,7 +141,7 @@ def started(handover: dict[str, Any], directory: Path) -> Iterator[ServerAddress
     account = server_account(worker_settings())
 
     def run(command: list[str]) -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=directory, **account.popen())
+        subprocess.run(account.command(command), check=True, capture_output=True, cwd=directory)
 
     run(handover["start"])
     try:

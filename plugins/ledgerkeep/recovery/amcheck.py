@@ -54,14 +54,13 @@ def check_pages(
         *(f"--database={_literally(name)}" for name in databases),
     ]
     done = subprocess.run(
-        command,
+        account.command(command),
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
         cwd=programs.directory,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PGCLIENTENCODING": "UTF8"},
-        **account.popen(),  # type: ignore[call-overload]
     )
     for name in without:
         with connect(address.to(name)) as connection:

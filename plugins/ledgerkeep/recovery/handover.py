@@ -216,7 +216,7 @@ def _services(handover: Handover) -> str:
 
 def _control(command: list[str], account: Account) -> "subprocess.CompletedProcess[str]":
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        command,
+        account.command(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -224,7 +224,6 @@ def _control(command: list[str], account: Account) -> "subprocess.CompletedProce
         check=False,
         cwd="/",
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        **account.popen(),  # type: ignore[call-overload]
     )
     return done
 

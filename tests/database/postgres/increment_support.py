@@ -55,11 +55,10 @@ def _link_tablespaces(backup: BaseBackup, part: Path, room: Path) -> list[str]:
 def run_program(place: Place, name: str, *arguments: str) -> None:
     """Run one of PostgreSQL's programs under the servers' account."""
     done = subprocess.run(
-        [place.programs.path(name), *arguments],
+        place.account.command([place.programs.path(name), *arguments]),
         capture_output=True,
         text=True,
         cwd="/",
-        **place.account.popen(),
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,11 +1,12 @@
 """Which PostgreSQL programs a worker uses, where it has those of several major versions."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from ledgerkeep.database.postgres.programs import find_programs
+from ledgerkeep.database.postgres.programs import Account, find_programs, server_account
 from ledgerkeep.errors import WorkerError
 from ledgerkeep.worker import WorkerSettings, worker_settings
 
@@ -57,3 +58,37 @@ def test_incomplete_package_is_said(tmp_path: Path) -> None:
     with pytest.raises(WorkerError) as refused:
         programs.path("pg_amcheck")
     assert refused.value.message == f"pg_amcheck is not in {directory}"
+
+
+def test_command_under_our_own_account_is_the_command_itself() -> None:
+    assert Account("us", os.geteuid(), os.getegid()).command(["id", "-u"]) == ["id", "-u"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs commands under another account")
+def test_command_under_another_account_has_nothing_of_roots() -> None:
+    command = Account("other", 54321, 54322).command(["cat", "/proc/self/status"])
+    # Ours has a group more, which it must not keep.
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=True, extra_groups=[54323]
+    ).stdout
+    status = dict(line.split(":", 1) for line in said.splitlines())
+    assert status["Uid"].split() == ["54321"] * 4
+    assert status["Gid"].split() == ["54322"] * 4
+    assert status["Groups"].split() == []
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+
+
+def test_root_that_cannot_become_another_account_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkerError) as refused:
+        server_account(WorkerSettings())
+    assert refused.value.message == (
+        "PostgreSQL does not run as root, and this worker has no setpriv to run it under another "
+        "account"
+    )
+    assert refused.value.hint == (
+        "install util-linux, or run the worker under an account of its own"
+    )

@@ -79,11 +79,10 @@ def _base_backup(source: Cluster, data: Path, *arguments: str) -> None:
     program = place.programs.path("pg_basebackup")
     conninfo = source.server.address.conninfo()
     subprocess.run(
-        [program, "-D", str(data), "-c", "fast", "-d", conninfo, *arguments],
+        place.account.command([program, "-D", str(data), "-c", "fast", "-d", conninfo, *arguments]),
         check=True,
         capture_output=True,
         cwd=place.servers,
-        **place.account.popen(),
     )
 
 

@@ -156,26 +156,19 @@ def init_cluster(programs: Programs, account: Account, data: Path, *arguments: s
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     account.own(data)
     done = subprocess.run(
-        [
-            programs.path("initdb"),
-            "-D",
-            str(data),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-N",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            *arguments,
-        ],
+        account.command(
+            [
+                programs.path("initdb"),
+                *("-D", str(data), "-U", "postgres", "-A", "trust", "-N"),
+                *("-E", "UTF8", "--locale=C.UTF-8"),
+                *arguments,
+            ]
+        ),
         capture_output=True,
         text=True,
         check=False,
         cwd=data,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        **account.popen(),  # type: ignore[call-overload]
     )
     if done.returncode != 0:
         raise RestoreFailed(

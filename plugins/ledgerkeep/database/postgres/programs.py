@@ -12,13 +12,14 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledgerkeep.errors import WorkerError
 from ledgerkeep.worker import WorkerSettings
 
+_BECOME = "setpriv"
 _INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 
 
@@ -35,11 +36,17 @@ class Account:
         """Whether this is not the account we run under."""
         return self.uid != os.geteuid()
 
-    def popen(self) -> dict[str, object]:
-        """Arguments for `subprocess` that start a child under this account."""
+    def command(self, command: Sequence[str]) -> list[str]:
+        """What to run so that a command runs under this account.
+
+        `subprocess` itself would have to copy this process for a change of account, which takes
+        as long as this process is large: 57 ms where it has 600 MB, 1 ms otherwise.
+        (util-linux: setpriv(1), which replaces itself by the command.)
+        """
         if not self.is_other:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+            return list(command)
+        become = [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
+        return [_BECOME, *become, "--", *command]
 
     def own(self, path: Path) -> None:
         """Give a file or directory to this account."""
@@ -65,11 +72,18 @@ class Account:
 def server_account(settings: WorkerSettings) -> Account:
     """The account PostgreSQL servers run under: ours, unless we are root.
 
-    :raises WorkerError: root, and neither the configured account nor a usual one exists.
+    :raises WorkerError: root, and neither the configured account nor a usual one exists, or
+        nothing that runs a program under it.
     """
     if os.geteuid() != 0:
         us = pwd.getpwuid(os.geteuid())
         return Account(us.pw_name, us.pw_uid, us.pw_gid)
+    if shutil.which(_BECOME) is None:
+        raise WorkerError(
+            f"PostgreSQL does not run as root, and this worker has no {_BECOME} to run it "
+            "under another account",
+            hint="install util-linux, or run the worker under an account of its own",
+        )
     wanted = [settings.server_account] if settings.server_account else ["postgres", "nobody"]
     for name in wanted:
         try:

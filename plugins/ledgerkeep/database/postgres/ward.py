@@ -65,7 +65,7 @@ class Ward:
         theirs, ours = os.pipe()
         try:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "ward", ending, *command],
+                account.command(["/bin/sh", "-c", _SCRIPT, "ward", ending, *command]),
                 stdin=theirs,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -73,7 +73,6 @@ class Ward:
                 start_new_session=True,
                 env=_ENVIRONMENT,
                 pass_fds=inherited,
-                **account.popen(),  # type: ignore[call-overload]
             )
         except BaseException:
             os.close(ours)

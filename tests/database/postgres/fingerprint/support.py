@@ -109,15 +109,16 @@ def base_backup(cluster: Cluster, data: Path) -> None:
     data.mkdir(mode=0o700)
     cluster.place.account.own(data)
     subprocess.run(
-        [
-            cluster.place.programs.path("pg_basebackup"),
-            *("-h", str(cluster.server.address.host), "-p", str(cluster.port), "-U", "postgres"),
-            *("-D", str(data), "-c", "fast", "-X", "none"),
-        ],
+        cluster.place.account.command(
+            [
+                cluster.place.programs.path("pg_basebackup"),
+                *("-h", str(cluster.server.address.host), "-p", str(cluster.port)),
+                *("-U", "postgres", "-D", str(data), "-c", "fast", "-X", "none"),
+            ]
+        ),
         check=True,
         capture_output=True,
         cwd="/",
-        **cluster.place.account.popen(),
     )
 
 
