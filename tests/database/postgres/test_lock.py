@@ -1,10 +1,14 @@
 """One operation of a kind at a time, and the next one as soon as it is over."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from ledgerkeep.database.postgres import lock
 from ledgerkeep.database.postgres.lock import operation_lock
 from tests.conftest import Cluster
 
@@ -37,6 +41,23 @@ def test_next_run_is_not_refused_for_one_that_has_failed(cluster: Cluster) -> No
     with pytest.raises(KeyError):
         _run(cluster, KeyError("of the run itself"))
     _run(cluster)
+
+
+def test_run_ends_although_the_server_does_not_answer(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the network is what ended it; its session is one that has stopped."""
+    monkeypatch.setattr(lock, "_RELEASE_SECONDS", 0.1)
+    with operation_lock(cluster.address, "test/lock") as connection:
+        session = connection.info.backend_pid
+        os.kill(session, signal.SIGSTOP)
+        # Who waits for an answer gets one in the end, and is found out by it.
+        too_late = threading.Timer(30, os.kill, (session, signal.SIGCONT))
+        too_late.start()
+    waited = not too_late.is_alive()
+    too_late.cancel()
+    os.kill(session, signal.SIGCONT)
+    assert not waited
 
 
 def _lose_the_session(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ is not refused for one that is over.
 """
 
 import hashlib
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from ledgerkeep.database.postgres.address import ServerAddress, connect
 from ledgerkeep.errors import OperationRunning
 
 _CLASS = 0x4C454447  # "LEDG"
+_RELEASE_SECONDS = 5.0
 
 
 @contextmanager
@@ -77,10 +79,18 @@ def _taken(connection: psycopg.Connection, number: int) -> bool:
 def _release(connection: psycopg.Connection, number: int) -> None:
     """Give the lock back now: a server that is busy ends a closed session some time later.
 
-    A session that cannot be asked any more takes the lock with it.
+    A session that cannot be asked any more takes the lock with it, so nobody waits long for one
+    that does not answer: the network may be what ended the run.
     """
+    session = connection.pgconn
     with suppress(psycopg.Error):
-        connection.execute("SELECT pg_advisory_unlock(%s, %s)", [_CLASS, number])
+        session.send_query(b"SELECT pg_advisory_unlock(%d, %d)" % (_CLASS, number))
+        answered, _, _ = select.select([session.socket], [], [], _RELEASE_SECONDS)
+        if not answered:
+            connection.close()
+            return
+        while session.get_result():
+            pass
 
 
 def _holders(connection: psycopg.Connection, number: int) -> list[tuple[Any, ...]]:
