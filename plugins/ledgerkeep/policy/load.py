@@ -145,7 +145,7 @@ def read_policy(path: Path) -> LoadedPolicy:
 def _understood(path: Path, text: str) -> tuple[Document, Policy | None, tuple[Fault, ...]]:
     """What a policy file says and what is wrong with it, remembered as long as it says the same.
 
-    Every DAG file, page and operator asks for its policy anew, mostly in one process.
+    Pages, the steps of a command and tests ask for the same ones again and again in one process.
 
     :raises DocumentRefused:
     """
