@@ -1,11 +1,13 @@
 """Every file against the manifest: an archive that is whole as an object may still be wrong."""
 
+import errno
 import hashlib
 import io
 import json
 import os
 import tarfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import zstandard
@@ -13,7 +15,7 @@ from crc32c import crc32c
 
 from ledgerkeep.catalog.models import Archive, BaseBackup
 from ledgerkeep.database.postgres.programs import Account
-from ledgerkeep.errors import ObjectCorrupt
+from ledgerkeep.errors import ObjectCorrupt, RestoreFailed
 from ledgerkeep.progress import no_progress
 from ledgerkeep.recovery.extract import extract_backup
 from ledgerkeep.recovery.room import Room
@@ -28,6 +30,7 @@ DATA = {
     "tablespace_map": b"16384 /source/fast\n",
     "global/pg_control": b"c" * 8192,
 }
+LARGE = {**DATA, "base/1/2600": os.urandom(2_000_000)}
 FAST = {"PG_18/5/16385": b"rows" * 5000}
 
 
@@ -110,6 +113,41 @@ def test_files_come_back_with_their_modes_and_tablespaces_below_the_room(tmp_pat
     assert not (room.data / "tablespace_map").exists()
     assert (room.data / "pg_tblspc/16384").readlink() == room.tablespaces / "16384"
     assert (room.data / "pg_tblspc/16384/PG_18/5/16385").read_bytes() == b"rows" * 5000
+
+
+def test_large_file_gets_its_room_before_it_is_written(tmp_path, monkeypatch):
+    asked = []
+
+    def noted(descriptor, offset, size):
+        assert os.fstat(descriptor).st_size == 0
+        asked.append((offset, size))
+
+    monkeypatch.setattr(os, "posix_fallocate", noted)
+    room = extract(*stored(LARGE), tmp_path / "room")
+    assert asked == [(0, 2_000_000)]
+    assert (room.data / "base/1/2600").read_bytes() == LARGE["base/1/2600"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_file_system_that_makes_no_room_is_written_to_all_the_same(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=OSError(number, "no such call")))
+    room = extract(*stored(LARGE), tmp_path / "room")
+    assert (room.data / "base/1/2600").read_bytes() == LARGE["base/1/2600"]
+
+
+def test_file_for_which_there_is_no_room_is_refused_and_holds_none(tmp_path, monkeypatch):
+    allocate = os.posix_fallocate
+
+    def half(descriptor, offset, size):
+        allocate(descriptor, offset, size // 2)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", half)
+    store, made = stored(LARGE)
+    with pytest.raises(RestoreFailed) as refused:
+        extract(store, made, tmp_path / "room")
+    assert refused.value.message.startswith(f"the file system of {tmp_path / 'room'} is full after")
+    assert (tmp_path / "room/data/base/1/2600").stat().st_blocks == 0
 
 
 def test_incremental_files_that_say_nothing_share_one_file(tmp_path):

@@ -27,6 +27,19 @@ threading.Thread(target=RangeReader(lambda: client).fetch, args=("key", 0, 1), d
 sys.stdin.readline()
 """
 
+COUNTS_ITS_THREADS = """
+from pathlib import Path
+from obstore.store import MemoryStore
+from ledgerkeep.storage.ranges import RangeReader
+
+store = MemoryStore()
+reader = RangeReader(lambda: store)
+reader.client.put("key", b"0123456789")
+reader.fetch("key", 0, 1)
+names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+print(sum(name.startswith("tokio-rt") for name in names))
+"""
+
 FORKS = """
 import os, signal, sys
 from obstore.store import MemoryStore
@@ -120,6 +133,22 @@ def test_a_process_ends_although_a_range_is_under_way() -> None:
             assert connection.recv(65536).startswith(b"GET /bucket/key")
             process.communicate(b"end\n", timeout=30)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("said", "receive"), [({}, 1), ({"TOKIO_WORKER_THREADS": "3"}, 3)])
+def test_one_thread_receives_unless_the_worker_is_told_otherwise(
+    said: dict[str, str], receive: int
+) -> None:
+    """Two would hand the same bytes to each other; one more is for what blocks."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTS_ITS_THREADS],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": "plugins", **said},
+        timeout=60,
+        check=True,
+    )
+    assert int(done.stdout) == receive + 1
 
 
 def fork(when: str) -> list[str]:

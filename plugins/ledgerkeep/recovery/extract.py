@@ -31,6 +31,9 @@ from ledgerkeep.recovery.write_behind import STEP, WriteBehind
 from ledgerkeep.storage.port import ObjectStore
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_WORTH_ROOM = 1024 * 1024
+"""Bytes of a file from which on asking for its room costs less than it spares."""
+
 _LEFT_OUT = "tablespace_map"
 _WAL = "pg_wal/"
 
@@ -160,6 +163,8 @@ class _ArchiveWriter:
             )
             if self._account.is_other:
                 os.fchown(self._descriptor, self._account.uid, self._account.gid)
+            if member.size >= _WORTH_ROOM:
+                _make_room(self._descriptor, member.size)
             return True
         return False
 
@@ -223,6 +228,22 @@ class _ArchiveWriter:
             hint="this backup cannot be restored; restore from another one, "
             "and take a new full backup",
         )
+
+
+def _make_room(descriptor: int, size: int) -> None:
+    """Let the file system find the blocks of a file at once, instead of for each page of it.
+
+    :raises OSError: they are not to be had.
+    """
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as problem:
+        # One that cannot do this can take the file all the same.
+        if problem.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return
+        # What it found before there was no more would be missing where the free space is told.
+        os.ftruncate(descriptor, 0)
+        raise
 
 
 def _inside(name: str) -> str:

@@ -1,7 +1,9 @@
 """A stored archive, read as the members of its tar: for reading back and for restoring.
 
-Downloading, hashing and decompressing run on a thread of their own, a few chunks ahead of whoever
-checks or writes the files; the heavy work there releases the interpreter lock.
+Downloading and hashing run on one thread and decompressing on another, each a little ahead of the
+next, and ahead of whoever checks or writes the files; the heavy work there releases the interpreter
+lock. Were the two on one thread, it would still hash and decompress what it had fetched ahead when
+nothing is left to fetch and nothing to write.
 """
 
 import threading
@@ -17,6 +19,9 @@ from ledgerkeep.storage.compression import decompress
 from ledgerkeep.storage.port import ObjectStore
 
 _CHUNKS_AHEAD = 8
+_STORED_AHEAD = 1
+"""Of what is stored, hashed: as long as a range of the store."""
+
 T = TypeVar("T")
 
 
@@ -40,7 +45,7 @@ def read_archive(store: ObjectStore, archive: Archive) -> Generator[TarEvent, No
 
 def _tar(store: ObjectStore, archive: Archive) -> Generator[bytes, None, None]:
     size = 0
-    with closing(_stored(store, archive)) as stored:
+    with closing(ahead(_stored(store, archive), _STORED_AHEAD)) as stored:
         for chunk in decompress(stored, f"the archive of {archive_name(archive)}"):
             size += len(chunk)
             yield chunk
