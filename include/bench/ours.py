@@ -1,7 +1,7 @@
 """One operation of ours, as a process of its own, to be measured from outside.
 
-    python -m include.bench.ours backup | incremental | record | restore ROOM PURPOSE | ship
-        | stream INTERVAL
+    python -m include.bench.ours backup | incremental | record | newest
+        | restore ROOM PURPOSE BACKUP LSN | ship | stream INTERVAL
 
 The same functions of the core that the operators call.
 """
@@ -9,12 +9,11 @@ The same functions of the core that the operators call.
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
 from ledgerkeep.catalog.catalog import Catalog
+from ledgerkeep.catalog.lsn import format_lsn, parse_lsn
 from ledgerkeep.database.postgres.address import ServerAddress
 from ledgerkeep.policy.load import load_policy
 from ledgerkeep.progress import no_progress
@@ -34,6 +33,7 @@ def carry_out(operation: str, *rest: str) -> None:
         "backup": _backup,
         "incremental": _incremental,
         "record": _record,
+        "newest": _newest,
         "restore": _restore,
         "ship": _ship,
         "stream": _stream,
@@ -66,16 +66,28 @@ def _record(catalog: Catalog, address: ServerAddress) -> None:
     record_backup(catalog, backup_id, run="bench", progress=no_progress)
 
 
-def _restore(catalog: Catalog, address: ServerAddress, room: str, purpose: Purpose) -> None:
+def _newest(catalog: Catalog, address: ServerAddress) -> None:
+    """Tell which backup to restore, and to where: whoever recovers knows, before the clock runs."""
+    (cluster,) = catalog.system_identifiers()
+    backup = catalog.backups(cluster)[-1]
+    print(json.dumps([backup.id, format_lsn(backup.stop_lsn)]), flush=True)
+
+
+def _restore(
+    catalog: Catalog,
+    address: ServerAddress,
+    room: str,
+    purpose: Purpose,
+    backup_id: str,
+    lsn: str,
+) -> None:
     from ledgerkeep.recovery.plan import plan_from_catalog
     from ledgerkeep.recovery.restore import restore_cluster
     from ledgerkeep.recovery.target import RecoveryTarget
 
     (cluster,) = catalog.system_identifiers()
-    backup = catalog.backups(cluster)[-1]
-    plan = plan_from_catalog(
-        catalog, cluster, RecoveryTarget(lsn=backup.stop_lsn), backup_id=backup.id
-    )
+    target = RecoveryTarget(lsn=parse_lsn(lsn))
+    plan = plan_from_catalog(catalog, cluster, target, backup_id=backup_id)
     result = restore_cluster(
         catalog,
         plan,
@@ -85,10 +97,10 @@ def _restore(catalog: Catalog, address: ServerAddress, room: str, purpose: Purpo
         purpose=purpose,
         progress=no_progress,
     )
-    # Stopping the server again is no part of a restore: tell when it was ready.
-    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
-    ready = (result.started_at - started).total_seconds() + result.recovery_seconds
-    print(json.dumps({"ready_seconds": ready, **result.seconds}), flush=True)
+    # Stopping the server again is no part of a restore: tell how long it has been ready.
+    ready_at = result.started_at + timedelta(seconds=result.recovery_seconds)
+    since = (datetime.now(UTC) - ready_at).total_seconds()
+    print(json.dumps({"ready_since_seconds": since, **result.seconds}), flush=True)
 
 
 def _ship(catalog: Catalog, address: ServerAddress) -> None:
