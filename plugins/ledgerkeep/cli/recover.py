@@ -37,7 +37,7 @@ def restore(arguments: Namespace, output: Output) -> int:
         output.lines(plan.describe())
     destination, settings = Path(arguments.destination).absolute(), worker_settings()
     # A name of its own: a later restore must not take this one's copy for its leftovers.
-    run = f"cli/{utc_now():%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    run = f"cli/{utc_now():%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
     with while_read(session.catalog, plan, run=run):
         result = restore_cluster(
             session.catalog,
