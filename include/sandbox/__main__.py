@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-from pathlib import Path
 
 from include.sandbox import demo, demo_configuration, demo_database, demo_documents, load, sandbox
 from include.sandbox.processes import ServerFailed
@@ -22,7 +21,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except ServerFailed as problem:
-        print(f"\n{problem}; the end of {problem.log}:\n{_tail(problem.log)}", file=sys.stderr)
+        print(f"\n{problem}; the end of {problem.log}:\n{problem.end_of_log}", file=sys.stderr)
         print("Hint: read the log; a second `make up` starts from a clean slate", file=sys.stderr)
     except LedgerkeepError as problem:
         print(problem, file=sys.stderr)
@@ -75,13 +74,6 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
         default=sandbox.DEFAULT_SIZE_MB,
         help="size of the loan database when it has to be made (default: %(default)s)",
     )
-
-
-def _tail(log: Path, lines: int = 25) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "(no log)"
 
 
 if __name__ == "__main__":

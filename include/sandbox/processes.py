@@ -34,12 +34,24 @@ _NOT_INHERITED = (
 
 
 class ServerFailed(Exception):
-    """A server of the sandbox ended, or did not answer in time; with the end of its log."""
+    """A server of the sandbox ended, or did not answer in time; with the end of its log.
+
+    It is read at once: the log itself may be removed together with what went down.
+    """
 
     def __init__(self, name: str, log: Path, what: str) -> None:
         super().__init__(f"{name} {what}")
         self.name = name
         self.log = log
+        self.end_of_log = _tail(log)
+        self.add_note(f"the end of {log}:\n{self.end_of_log}")
+
+
+def _tail(log: Path, lines: int = 25) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
 
 
 class Daemon(BaseModel):
