@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from include.bench.measure import Measured, Row, compared, middle, settle
 from include.bench.peers import PgBackRest
@@ -26,7 +27,8 @@ def restore_rows(
 ) -> list[Row]:
     """Restores of the newest backup that each has, in turns."""
     lasting, disposable, theirs = [], [], []
-    newest = json.loads(_said(made, log, "newest"))
+    made.ours(log, "newest")
+    newest = _said(log)
     for _ in range(runs):
         lasting.append(_restore_with_ours(made, "recovery", newest, log))
         disposable.append(_restore_with_ours(made, "test", newest, log))
@@ -49,18 +51,17 @@ def _put_aside(made: Stage, copy: Path) -> None:
     copy.rename(graveyard / str(len(os.listdir(graveyard))))
 
 
-def _said(made: Stage, log: Path, *arguments: str) -> str:
-    """The last line that an operation of ours prints."""
-    made.ours(log, *arguments)
-    return log.read_text().splitlines()[-1]
+def _said(log: Path) -> Any:
+    """What the last operation of ours has printed at its end."""
+    return json.loads(log.read_text().splitlines()[-1])
 
 
 def _restore_with_ours(made: Stage, purpose: Purpose, newest: Sequence[str], log: Path) -> Measured:
     room = made.place.rooms / "bench"
     measured = made.ours(log, "restore", str(room), purpose, *newest)
     _put_aside(made, room)
-    said = json.loads(log.read_text().splitlines()[-1])
-    return Measured(measured.seconds - said["ready_since_seconds"], measured.peak_mb)
+    ready = measured.seconds - _said(log)["ready_since_seconds"]
+    return Measured(ready, measured.peak_mb)
 
 
 def _restore_with(peer: PgBackRest, made: Stage, log: Path) -> Measured:

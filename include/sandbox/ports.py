@@ -22,8 +22,8 @@ def free_ports(count: int) -> list[int]:
     """
     chosen: list[int] = []
     while len(chosen) < count:
-        port = random.randint(10_000, 21_000)
-        # SeaweedFS derives further ports by adding 10,000.
+        # SeaweedFS derives further ports by adding 10,000: none of those is ever chosen.
+        port = random.randint(10_000, 19_999)
         if port not in chosen and is_free(port) and is_free(port + 10_000) and _claim(port):
             chosen.append(port)
     return chosen
